@@ -1,0 +1,94 @@
+"""recurra: write the equations of a recurrent cell, train it, look inside it, use it.
+
+Names are resolved when they are first used, so that `import recurra` costs nothing that is not needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
+    from recurra import cells as cells, errors as errors
+    from recurra.cells import Cell as Cell
+    from recurra.contracts import Batch as Batch, State as State, Step as Step, Stepper as Stepper
+    from recurra.data.text import TextConfig as TextConfig
+    from recurra.errors import (
+        BackendError as BackendError,
+        CellError as CellError,
+        ConfigError as ConfigError,
+        DataError as DataError,
+        RecurraError as RecurraError,
+        RunError as RunError,
+        ShapeError as ShapeError,
+        StateError as StateError,
+        TrainingError as TrainingError,
+    )
+    from recurra.layers import convert as convert
+    from recurra.layers.recurrent import Recurrent as Recurrent
+    from recurra.layers.regularisation import Regularisation as Regularisation
+    from recurra.models.language_model import (
+        LanguageModel as LanguageModel,
+        LanguageModelConfig as LanguageModelConfig,
+    )
+    from recurra.tasks.lm import (
+        LMConfig as LMConfig,
+        LMRun as LMRun,
+        load as load,
+        resume as resume,
+        train as train,
+    )
+    from recurra.training.loop import TrainingConfig as TrainingConfig
+    from recurra.training.optimiser import OptimiserConfig as OptimiserConfig
+    from recurra.training.schedule import ScheduleConfig as ScheduleConfig
+
+__version__ = "0.1.0"
+
+_MODULES = {"cells": "recurra.cells", "convert": "recurra.layers.convert", "errors": "recurra.errors"}
+"""Public name -> the module it is."""
+
+_HOMES = {
+    name: home
+    for home, names in {
+        "recurra.cells": ("Cell",),
+        "recurra.contracts": ("Batch", "State", "Step", "Stepper"),
+        "recurra.data.text": ("TextConfig",),
+        "recurra.errors": (
+            "BackendError",
+            "CellError",
+            "ConfigError",
+            "DataError",
+            "RecurraError",
+            "RunError",
+            "ShapeError",
+            "StateError",
+            "TrainingError",
+        ),
+        "recurra.layers.recurrent": ("Recurrent",),
+        "recurra.layers.regularisation": ("Regularisation",),
+        "recurra.models.language_model": ("LanguageModel", "LanguageModelConfig"),
+        "recurra.tasks.lm": ("LMConfig", "LMRun", "load", "resume", "train"),
+        "recurra.training.loop": ("TrainingConfig",),
+        "recurra.training.optimiser": ("OptimiserConfig",),
+        "recurra.training.schedule": ("ScheduleConfig",),
+    }.items()
+    for name in names
+}
+"""Public name -> the module that defines it."""
+
+__all__ = ["__version__", *_MODULES, *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        value: object = import_module(_MODULES[name])
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'recurra' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,194 @@
+"""What the parts of recurra hand to each other: State, Batch, Step and Stepper.
+
+B batch, T time, R rows, H hidden, V vocabulary, Tx source length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from recurra.errors import StateError
+
+DIRECTIONS = ("forward", "backward")
+
+
+@dataclass(frozen=True)
+class State:
+    """The recurrent state of a stack of layers, an explicit value.
+
+    `layers[layer][direction][name]` is `[B, H]`; direction 0 is forward, 1 backward.
+    """
+
+    layers: tuple[tuple[dict[str, Tensor], ...], ...]
+
+    @property
+    def batch_size(self) -> int:
+        """The number of rows B."""
+        return next(self.tensors())[1].shape[0]
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Each tensor with its name, `layers.0.forward.h` for example."""
+        for layer, directions in enumerate(self.layers):
+            for direction, states in zip(DIRECTIONS, directions, strict=False):
+                for name, tensor in states.items():
+                    yield f"layers.{layer}.{direction}.{name}", tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> State:
+        """The state with `function` applied to every tensor."""
+        return State(
+            tuple(
+                tuple({name: function(tensor) for name, tensor in states.items()} for states in directions)
+                for directions in self.layers
+            )
+        )
+
+    def detach(self) -> State:
+        """The same values, cut off from the graph: where truncated BPTT truncates."""
+        return self.map(Tensor.detach)
+
+    def select(self, rows: Tensor) -> State:
+        """The given rows `[R]` (int64), in that order; they may repeat, shrink or grow."""
+        return self.map(lambda tensor: tensor.index_select(0, rows))
+
+    def where(self, mask: Tensor, other: State) -> State:
+        """Rows of this state where `mask` `[B]` (bool) is true, rows of `other` elsewhere.
+
+        Raises:
+            StateError: the two states differ in layers, directions, names or shapes.
+        """
+        mine, theirs = dict(self.tensors()), dict(other.tensors())
+        if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
+            raise StateError("other: expected a State of the same layers, names and shapes as this one.")
+        return State(
+            tuple(
+                tuple(
+                    {
+                        name: torch.where(mask[:, None], tensor, theirs_here[name])
+                        for name, tensor in here.items()
+                    }
+                    for here, theirs_here in zip(mine_layer, theirs_layer, strict=True)
+                )
+                for mine_layer, theirs_layer in zip(self.layers, other.layers, strict=True)
+            )
+        )
+
+    def to(self, *args: Any, **kwargs: Any) -> State:
+        """`Tensor.to` of every tensor: device or dtype."""
+        return self.map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def as_dict(self) -> dict[str, Tensor]:
+        """Every tensor by its name, as `save` writes them."""
+        return dict(self.tensors())
+
+    @classmethod
+    def from_dict(cls, tensors: Mapping[str, Tensor]) -> State:
+        """The inverse of `as_dict`.
+
+        Raises:
+            StateError: a name is not of the form `layers.<n>.<direction>.<state>`.
+        """
+        layers: dict[int, dict[str, dict[str, Tensor]]] = {}
+        for key, tensor in tensors.items():
+            parts = key.split(".")
+            if (
+                len(parts) != 4
+                or parts[0] != "layers"
+                or not parts[1].isdigit()
+                or parts[2] not in DIRECTIONS
+            ):
+                raise StateError(
+                    f"{key!r} is not the name of a state; expected layers.<n>.<direction>.<name>."
+                )
+            layers.setdefault(int(parts[1]), {}).setdefault(parts[2], {})[parts[3]] = tensor
+        if sorted(layers) != list(range(len(layers))) or not layers:
+            raise StateError(
+                "the state's layers are not numbered 0, 1, 2, ...; the file is damaged or foreign."
+            )
+        return cls(
+            tuple(
+                tuple(layers[index][direction] for direction in DIRECTIONS if direction in layers[index])
+                for index in range(len(layers))
+            )
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the state as safetensors, aside first and then renamed."""
+        from safetensors.torch import save_file
+
+        path = Path(path)
+        aside = path.with_name(path.name + ".part")
+        save_file({name: tensor.detach().contiguous().clone() for name, tensor in self.tensors()}, aside)
+        aside.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> State:
+        """Read what `save` wrote.
+
+        Raises:
+            StateError: the file is missing, damaged or foreign.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return cls.from_dict(load_file(path))
+        except (SafetensorError, OSError) as error:
+            raise StateError(f"{path}: not a saved state ({error}).") from error
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to train on or to score.
+
+    Attributes:
+        inputs: ids `[B, T]` (int64), -1 standing for the zero input vector with which a sequence starts;
+            or note sets `[B, T, V]` (0 or 1, float).
+        targets: ids `[B, T]`, or note sets `[B, T, V]`; what lies past a row's length is not read.
+        tokens: the true number of targets, padding not counted (note sets: of steps).
+        lengths: `[B]` (int64), or None where every row is T long.
+        continues: the rows go on where those of the batch before ended, so the state is carried.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    tokens: int
+    lengths: Tensor | None = None
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a model says before one symbol.
+
+    Attributes:
+        log_probs: `[R, V]`, natural logarithms; rows sum to one over V, or, for note sets, are the
+            log-probability of each key being on.
+        state: opaque to the caller; goes back into `Stepper.step` and `Stepper.select`.
+        attention: `[R, Tx]`, or None.
+    """
+
+    log_probs: Tensor
+    state: Any
+    attention: Tensor | None = None
+
+
+class Stepper(Protocol):
+    """What decoding needs of a model, bound to its inputs."""
+
+    def start(self) -> Step:
+        """The distribution over the first symbol, one row per input, after the zero input vector."""
+        ...
+
+    def step(self, symbols: Tensor, state: Any) -> Step:
+        """The distribution after `symbols`: ids `[R]`, or note sets `[R, V]`."""
+        ...
+
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """The given rows `[R]` of a state; they may repeat, shrink or grow."""
+        ...
