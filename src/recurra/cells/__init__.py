@@ -1,0 +1,92 @@
+"""Cells: what one time step computes. `CELLS` names those built in; `resolve` also takes FILE.py:Class."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from recurra.cells.cell import Cell
+from recurra.cells.elman import Elman, ReluElman
+from recurra.cells.gru import GRU, GRUResetAfter, SimplifiedGRU
+from recurra.cells.lstm import LSTM, CoursePeepholeLSTM, LayerNormLSTM, PeepholeLSTM
+from recurra.cells.program import Program
+from recurra.errors import CellError, ConfigError, nearest
+
+CELLS: dict[str, type[Cell]] = {
+    "elman": Elman,
+    "relu_elman": ReluElman,
+    "simplified_gru": SimplifiedGRU,
+    "gru": GRU,
+    "gru_reset_after": GRUResetAfter,
+    "lstm": LSTM,
+    "peephole_lstm": PeepholeLSTM,
+    "course_peephole_lstm": CoursePeepholeLSTM,
+    "layer_norm_lstm": LayerNormLSTM,
+}
+
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "Cell",
+    "CoursePeepholeLSTM",
+    "Elman",
+    "GRUResetAfter",
+    "LayerNormLSTM",
+    "PeepholeLSTM",
+    "Program",
+    "ReluElman",
+    "SimplifiedGRU",
+    "resolve",
+]
+
+
+def is_path(name: str) -> bool:
+    """Whether `name` has the form FILE.py:Class."""
+    return ".py:" in name
+
+
+def resolve(name: str) -> type[Cell]:
+    """The cell of that name: one of `CELLS`, or the class in FILE.py:Class, whose file is executed.
+
+    Raises:
+        ConfigError: no built-in cell has the name, or the file or the class is missing.
+        CellError: the class is not a `Cell`.
+    """
+    if is_path(name):
+        return _load_class(name)
+    if name not in CELLS:
+        raise ConfigError(
+            f"cell {name!r} is not built in; expected one of {', '.join(CELLS)}, "
+            f"or FILE.py:Class.{nearest(name, CELLS)}"
+        )
+    return CELLS[name]
+
+
+def _load_class(name: str) -> type[Cell]:
+    file, _, class_name = name.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise ConfigError(f"cell {name!r}: there is no file {file}.")
+    module_name = f"recurra_user_cell_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ConfigError(f"{file}, line {error.lineno}: not Python ({error.msg}).") from error
+    found = getattr(module, class_name, None)
+    if found is None:
+        cells = [
+            key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Cell)
+        ]
+        raise ConfigError(
+            f"{file} has no class {class_name!r}; its cells: {', '.join(cells)}.{nearest(class_name, cells)}"
+        )
+    if not (isinstance(found, type) and issubclass(found, Cell)):
+        raise CellError(f"{name} is not a subclass of recurra.Cell.")
+    return found

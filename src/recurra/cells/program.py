@@ -1,0 +1,304 @@
+"""Program: what one time step of a cell computes, as a list of operations.
+
+`trace.py` makes a program out of a cell's `step`; the engine runs it through time; it prints itself as
+equations. A program is a plain value: it knows no tensors, sizes or devices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+# What may stand in a program besides its leaves. PyTorch's functions of the same names define the values,
+# and their derivatives at ties and kinks.
+BINARY = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
+COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+UNARY = ("neg", "sigmoid", "tanh", "relu", "exp", "log", "softplus", "abs", "sqrt")
+COMMUTATIVE = ("add", "mul", "maximum", "minimum", "eq", "ne")
+LINEAR = ("add", "sub", "mul", "neg", "norm")  # what a gate may flow through before its nonlinear function
+PRECEDENCE = {"add": 1, "sub": 1, "neg": 2, "mul": 3, "div": 3, "pow": 4}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation.
+
+    Attributes:
+        op: a leaf (`state`, `constant`, `input`, `vector`, `mask`, `step_mask`), a product (`hidden`),
+            a row reduction (`norm`), or a pointwise operation (`BINARY`, `COMPARISONS`, `UNARY`,
+            `maximum`, `minimum`, `clamp`, `where`).
+        args: the positions of its operands in `Program.nodes`, all before its own.
+        name: of the state, gate, vector, norm or mask; empty for pointwise operations.
+        values: the number of a `constant`; the lower and upper bound of a `clamp`, either may be None.
+    """
+
+    op: str
+    args: tuple[int, ...] = ()
+    name: str = ""
+    values: tuple[float | None, ...] = ()
+
+
+class Builder:
+    """A growing list of nodes in which equal operations are one."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._known: dict[Node, int] = {}
+
+    def add(self, op: str, *args: int, name: str = "", values: tuple[float | None, ...] = ()) -> int:
+        """The position of this operation, appended unless it is there already."""
+        node = Node(op, args, name, values)
+        if node not in self._known:
+            self._known[node] = len(self.nodes)
+            self.nodes.append(node)
+        return self._known[node]
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product with hidden weights: the operand's position and the gates it feeds, in row order."""
+
+    operand: int
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The operations of one time step.
+
+    Attributes:
+        gates: in the order of the rows of the weight matrices.
+        states: names of the states; the first is the output.
+        nodes: operations, operands first.
+        outputs: positions of the new states.
+        hidden_bias_gates: gates whose hidden half has a bias of its own.
+        has_bias: whether the halves carry biases at all.
+    """
+
+    gates: tuple[str, ...]
+    states: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    hidden_bias_gates: tuple[str, ...] = ()
+    has_bias: bool = True
+
+    # --- what the parameters are ------------------------------------------------------------------
+
+    @cached_property
+    def input_gates(self) -> tuple[str, ...]:
+        """Gates with rows in `input_weight` (and in `bias`)."""
+        return self._in_order("input")
+
+    @cached_property
+    def hidden_gates(self) -> tuple[str, ...]:
+        """Gates with rows in `hidden_weight`."""
+        return self._in_order("hidden")
+
+    @cached_property
+    def vectors(self) -> tuple[str, ...]:
+        """Names of the per-unit vectors, in order of use."""
+        return self._names_of("vector")
+
+    @cached_property
+    def norms(self) -> tuple[str, ...]:
+        """Names of the layer norms, in order of use."""
+        return self._names_of("norm")
+
+    @cached_property
+    def masks(self) -> tuple[str, ...]:
+        """Names of the masks that the caller passes in."""
+        return self._names_of("mask") + self._names_of("step_mask")
+
+    def _names_of(self, op: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(node.name for node in self.nodes if node.op == op))
+
+    def _in_order(self, op: str) -> tuple[str, ...]:
+        used = self._names_of(op)
+        return tuple(gate for gate in self.gates if gate in used)
+
+    @cached_property
+    def products(self) -> tuple[Product, ...]:
+        """The products with hidden weights, one per operand, in the order in which they can run."""
+        operands = dict.fromkeys(node.args[0] for node in self.nodes if node.op == "hidden")
+        return tuple(
+            Product(
+                operand,
+                tuple(gate for gate in self.hidden_gates if Node("hidden", (operand,), gate) in self.nodes),
+            )
+            for operand in operands
+        )
+
+    # --- gates as values --------------------------------------------------------------------------
+
+    @cached_property
+    def gate_values(self) -> dict[str, tuple[int, ...]]:
+        """For each gate the nodes whose sum is its value.
+
+        The output of the first nonlinear function that the gate's affine flows into, through + − ×,
+        vectors and norm; where there is none, or more than one, the pre-activation (its two halves).
+        """
+        values = {}
+        for gate in self.gates:
+            halves = tuple(
+                i for i, node in enumerate(self.nodes) if node.name == gate and node.op in ("input", "hidden")
+            )
+            reached, nonlinear = set(halves), []
+            for index, node in enumerate(self.nodes):
+                if reached.isdisjoint(node.args) or node.op in ("input", "hidden"):
+                    continue
+                if node.op in LINEAR:
+                    reached.add(index)
+                else:
+                    nonlinear.append(index)
+            values[gate] = (nonlinear[0],) if len(nonlinear) == 1 else halves
+        return values
+
+    @cached_property
+    def gate_kinds(self) -> dict[str, str]:
+        """For each gate the function its value comes from: "sigmoid", "tanh", ...; "none" for a pre-activation."""
+        return {
+            gate: "none" if self.nodes[nodes[0]].op in ("input", "hidden") else self.nodes[nodes[0]].op
+            for gate, nodes in self.gate_values.items()
+        }
+
+    # --- identity ---------------------------------------------------------------------------------
+
+    @cached_property
+    def canonical(self) -> str:
+        """The same for programs that compute the same by the same operations.
+
+        Gates, states and vectors count by position and not by name, operands of commutative operations
+        in any order; the biases do not count, since a missing one is a zero.
+        """
+        gate_index = {gate: f"g{i}" for i, gate in enumerate(self.gates)}
+        state_index = {state: f"s{i}" for i, state in enumerate(self.states)}
+        forms: list[str] = []
+        for node in self.nodes:
+            name = node.name
+            if node.op in ("input", "hidden"):
+                name = gate_index[name]
+            elif node.op == "state":
+                name = state_index[name]
+            operands = [forms[i] for i in node.args]
+            if node.op in COMMUTATIVE:
+                operands.sort()
+            forms.append(f"{node.op}:{name}{list(node.values) or ''}({','.join(operands)})")
+        return ";".join(forms[i] for i in self.outputs)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the program, which a run keeps to know its cell again."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    # --- equations --------------------------------------------------------------------------------
+
+    def equations(self) -> str:
+        """The program as text, one equation a line, then the order of its products."""
+        printer = _Printer(self)
+        lines = list(printer.lines())
+        lines += ["", "products with hidden weights, in order:"] if self.products else []
+        for number, product in enumerate(self.products, 1):
+            operand = printer.text(product.operand)
+            lines.append(f"  {number}. {', '.join(product.gates)}: on {operand}")
+        return "\n".join(lines)
+
+
+class _Printer:
+    """Writes nodes as text; gates' values, new states and what is used twice get a line of their own."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.names: dict[int, str] = {}
+        for gate, nodes in program.gate_values.items():
+            if len(nodes) == 1 and program.nodes[nodes[0]].op not in ("input", "hidden"):
+                self.names[nodes[0]] = gate
+        uses = [arg for node in program.nodes for arg in node.args if node.op != "hidden"]
+        uses += [product.operand for product in program.products]
+        for index, node in enumerate(program.nodes):
+            pointwise = node.args and node.op not in ("input", "hidden")
+            if (
+                pointwise
+                and uses.count(index) > 1
+                and index not in self.names
+                and index not in program.outputs
+            ):
+                self.names[index] = f"t{sum(name.startswith('t') for name in self.names.values()) + 1}"
+        self.new = dict(zip(program.outputs, (f"{state}'" for state in program.states), strict=True))
+
+    def lines(self) -> Iterator[str]:
+        for index in range(len(self.program.nodes)):
+            if index in self.names:
+                yield f"{self.names[index]} = {self.expression(index)}"
+            if index in self.new and index not in self.names and self.program.nodes[index].op != "state":
+                yield f"{self.new[index]} = {self.expression(index)}"
+        for index, name in self.new.items():
+            if index in self.names or self.program.nodes[index].op == "state":
+                yield f"{name} = {self.text(index)}"
+
+    def text(self, index: int, level: int = 0) -> str:
+        """The name of a node where it has one, otherwise its expression."""
+        name = self.names.get(index)
+        if name is None and self.program.nodes[index].op != "state":
+            name = self.new.get(index)
+        return name if name is not None else self.expression(index, level)
+
+    def expression(self, index: int, level: int = 0) -> str:
+        node = self.program.nodes[index]
+        affine = self._affine(node)
+        if affine is not None:
+            text, own = affine, 1
+        elif node.op in BINARY:
+            own = PRECEDENCE[node.op]
+            left, right = self.text(node.args[0], own), self.text(node.args[1], own + 1)
+            text = f"{left} {BINARY[node.op]} {right}"
+        elif node.op in COMPARISONS:
+            return f"{self.text(node.args[0], 9)} {COMPARISONS[node.op]} {self.text(node.args[1], 9)}"
+        elif node.op == "neg":
+            text, own = f"-{self.text(node.args[0], 3)}", 2
+        elif node.op in ("input", "hidden"):
+            text = self._half(node)
+            own = 1 if " + " in text else 9
+        else:
+            return self._call(node)
+        return f"({text})" if own < level else text
+
+    def _bias(self, node: Node) -> str:
+        if not self.program.has_bias or (
+            node.op == "hidden" and node.name not in self.program.hidden_bias_gates
+        ):
+            return ""
+        kind = "x" if node.op == "input" else "h"
+        return f" + b_{node.name}" + (f"_{kind}" if node.name in self.program.hidden_bias_gates else "")
+
+    def _half(self, node: Node) -> str:
+        if node.op == "input":
+            return f"W_{node.name}_x x" + self._bias(node)
+        return f"W_{node.name}_h {self.text(node.args[0], 9)}" + self._bias(node)
+
+    def _affine(self, node: Node) -> str | None:
+        """`W [r, x] + b`, where a sum is both halves of one gate."""
+        if node.op != "add":
+            return None
+        first, second = (self.program.nodes[arg] for arg in node.args)
+        whole = (first.op, second.op, first.name) == ("input", "hidden", second.name)
+        if not whole or first.name in self.program.hidden_bias_gates:
+            return None
+        return f"W_{first.name} [{self.text(second.args[0])}, x]{self._bias(first)}"
+
+    def _call(self, node: Node) -> str:
+        if node.op == "state":
+            return node.name
+        if node.op == "constant":
+            return f"{node.values[0]:g}"
+        if node.op == "vector":
+            return f"p_{node.name}"
+        if node.op in ("mask", "step_mask"):
+            return f"mask_{node.name}"
+        operands = [self.text(arg) for arg in node.args] + [
+            f"{value:g}" if value is not None else "None" for value in node.values
+        ]
+        function = f"layer_norm_{node.name}" if node.op == "norm" else node.op
+        return f"{function}({', '.join(operands)})"
