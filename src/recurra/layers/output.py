@@ -1,0 +1,89 @@
+"""Losses of the output layer that never hold all its logits at once.
+
+N positions, H hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+CHUNK_ELEMENTS = 1 << 23  # logits held at a time: 32 MiB in float32
+
+
+def cross_entropy_reference(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """What `cross_entropy` computes, with all logits `[N, V]` in memory."""
+    return functional.cross_entropy(functional.linear(hidden, weight, bias).float(), targets, reduction="sum")
+
+
+def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """The sum over positions of −log softmax(W h + b)[target], in nats.
+
+    The logits are computed in pieces of at most `CHUNK_ELEMENTS`, and so are their gradients, in the forward
+    pass; the backward pass only scales them. It can be differentiated once.
+
+    Args:
+        hidden: `[N, H]`.
+        weight: `[V, H]`.
+        bias: `[V]` or None.
+        targets: ids `[N]` (int64), from 0 to V − 1.
+    """
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, targets)
+    return loss
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        wanted = ctx.needs_input_grad[:3]
+        gradients = [
+            torch.zeros_like(value) if needed and value is not None else None
+            for value, needed in zip((hidden, weight, bias), wanted, strict=True)
+        ]
+        d_hidden, d_weight, d_bias = gradients
+        rows = max(1, CHUNK_ELEMENTS // weight.shape[0])
+        total = hidden.new_zeros((), dtype=torch.float64 if hidden.dtype == torch.float64 else torch.float32)
+        for start in range(0, hidden.shape[0], rows):
+            piece, expected = hidden[start : start + rows], targets[start : start + rows, None]
+            logits = functional.linear(piece, weight, bias).to(total.dtype)  # [rows, V]
+            at_target = logits.gather(1, expected)
+            highest = logits.amax(dim=1, keepdim=True)
+            odds = logits.sub_(highest).exp_()
+            scale = odds.sum(dim=1, keepdim=True)
+            total += (scale.log() + highest - at_target).sum()
+            if not any(wanted):
+                continue
+            d_logits = odds.div_(scale)
+            d_logits.scatter_add_(1, expected, d_logits.new_full(expected.shape, -1.0))
+            d_logits = d_logits.to(piece.dtype)
+            if d_hidden is not None:
+                torch.mm(d_logits, weight.to(piece.dtype), out=d_hidden[start : start + rows])
+            if d_weight is not None:
+                d_weight.addmm_(d_logits.to(weight.dtype).T, piece.to(weight.dtype))
+            if d_bias is not None:
+                d_bias.add_(d_logits.sum(dim=0))
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = (None if gradient is None else gradient * d_total for gradient in ctx.saved_tensors)
+        return (*scaled, None)
+
+
+def binary_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """The sum over positions and keys of the binary cross-entropy, in nats.
+
+    Args:
+        hidden: `[N, H]`.
+        weight: `[V, H]`.
+        bias: `[V]` or None.
+        targets: note sets `[N, V]`, 0 or 1.
+    """
+    logits = functional.linear(hidden, weight, bias)
+    return functional.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="sum")

@@ -1,0 +1,114 @@
+"""Regularisation of recurrent layers, and the masks that it draws.
+
+B batch, T time, I input, H hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recurra.cells.program import Program
+from recurra.cells.transform import RECURRENT_MASK, with_recurrent_dropout, with_zoneout, zoneout_mask
+from recurra.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class Regularisation:
+    """What is dropped inside recurrent layers; each a probability in [0, 1).
+
+    Attributes:
+        input_dropout: variational dropout on each layer's input, one mask `[B, I]` for the whole call
+            (Gal & Ghahramani 2016).
+        recurrent_dropout: variational dropout on what enters the products with hidden weights, one mask
+            `[B, H]` for all gates and steps of a layer and direction; the carried state is left alone.
+        output_dropout: variational dropout on the last layer's output, one mask `[B, H]`.
+        zoneout: probability that a unit keeps its old value at a step, for every state, or by state's name
+            (Krueger 2017). Evaluation uses the expectation.
+        weight_drop: dropout on the hidden weights, one mask for the whole call (Merity 2017).
+    """
+
+    input_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    output_dropout: float = 0.0
+    zoneout: float | dict[str, float] = 0.0
+    weight_drop: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("input_dropout", "recurrent_dropout", "output_dropout", "weight_drop"):
+            check_probability(name, getattr(self, name))
+        for name, rate in self.zoneout.items() if isinstance(self.zoneout, Mapping) else [("", self.zoneout)]:
+            check_probability(f"zoneout {name}".rstrip(), rate)
+
+    def zoneout_rates(self, program: Program) -> dict[str, float]:
+        """The probability for each state that is zoned out."""
+        if isinstance(self.zoneout, Mapping):
+            return {name: rate for name, rate in self.zoneout.items() if rate}
+        return dict.fromkeys(program.states, self.zoneout) if self.zoneout else {}
+
+    def check(self, program: Program, cell_name: str) -> None:
+        """Raise if an option touches nothing in `program`.
+
+        Raises:
+            ConfigError: recurrent dropout or weight drop without hidden weights, zoneout of an unknown state.
+        """
+        for name in ("recurrent_dropout", "weight_drop"):
+            if getattr(self, name) and not program.products:
+                raise ConfigError(
+                    f"{name}: {cell_name} has no product with hidden weights for it to act on; leave it at 0."
+                )
+        for name in self.zoneout_rates(program):
+            if name not in program.states:
+                known = ", ".join(program.states)
+                raise ConfigError(
+                    f"zoneout: {cell_name} has no state {name!r}; its states: {known}.{nearest(name, program.states)}"
+                )
+
+    def program(self, program: Program, training: bool) -> Program:
+        """The program with recurrent dropout and zoneout in it."""
+        if training and self.recurrent_dropout:
+            program = with_recurrent_dropout(program)
+        rates = self.zoneout_rates(program)
+        return with_zoneout(program, rates, training) if rates else program
+
+    def masks(self, program: Program, shape: tuple[int, int, int], like: Tensor) -> dict[str, Tensor]:
+        """The masks that a transformed `program` asks for, drawn from torch's generator.
+
+        Args:
+            shape: B, T, H.
+            like: a tensor of the masks' device and type.
+        """
+        batch, time, hidden = shape
+        masks = {}
+        if RECURRENT_MASK in program.masks:
+            masks[RECURRENT_MASK] = variational_mask(like.new_empty(batch, hidden), self.recurrent_dropout)
+        for name, rate in self.zoneout_rates(program).items():
+            if zoneout_mask(name) in program.masks:
+                masks[zoneout_mask(name)] = torch.rand(batch, time, hidden, device=like.device) < rate
+        return masks
+
+    def drop_weights(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The parameters with dropout on the hidden weights; the module's own are not changed."""
+        if not self.weight_drop:
+            return parameters
+        dropped = functional.dropout(parameters["hidden_weight"], self.weight_drop, training=True)
+        return parameters | {"hidden_weight": dropped}
+
+
+def check_probability(name: str, value: float) -> None:
+    """Raise unless `value` is in [0, 1).
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+        raise ConfigError(f"{name}: expected a probability in [0, 1), got {value!r}.")
+
+
+def variational_mask(empty: Tensor, rate: float) -> Tensor:
+    """0 with probability `rate`, 1 / (1 - rate) otherwise, in the shape of `empty`."""
+    return empty.bernoulli_(1.0 - rate).div_(1.0 - rate)
