@@ -1,0 +1,1 @@
+"""From files to batches: text (or note sets), vocabulary, corpus, batches."""

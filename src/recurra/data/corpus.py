@@ -1,0 +1,219 @@
+"""A corpus: the training, validation and test text as ids (or note sets), with its vocabulary and digests.
+
+T time, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.data.notes import Notes, NoteSequences, note_sequences, parse_notes
+from recurra.data.subwords import Subwords
+from recurra.data.text import TextConfig, default_text, digest, read_bytes, read_files
+from recurra.data.vocabulary import Bytes, Characters, LineEnd, Vocabulary, Words
+from recurra.errors import ConfigError, DataError
+
+HELD_OUT = "the held-out last tenth of the training text"
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """A text as ids.
+
+    Args:
+        ids: `[N]` (int64).
+        offsets: `[L + 1]` (int64): line i is `ids[offsets[i] : offsets[i + 1]]`, its line end included;
+            None for one continuous text.
+        characters: the length of the raw text (bytes for a byte vocabulary), for bits per character.
+    """
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64] | None
+    characters: int
+
+    @property
+    def tokens(self) -> int:
+        """The number of ids N."""
+        return len(self.ids)
+
+
+Split = Tokens | NoteSequences
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """What a run learns from.
+
+    Args:
+        train, valid, test: the splits; test is None where no test file is configured.
+        vocabulary: built from the training split only.
+        digests: SHA-256 of the files' unpacked content, under `train`, and under `valid` and `test` where
+            files of their own were given.
+    """
+
+    train: Split
+    valid: Split
+    test: Split | None
+    vocabulary: Vocabulary
+    digests: dict[str, str]
+
+
+def load_corpus(config: TextConfig, vocabulary: Vocabulary | None = None) -> Corpus:
+    """Read every configured file, build the vocabulary (unless one is given), and encode.
+
+    Without validation files the last tenth is held out before the vocabulary is built: of the characters or
+    bytes of a continuous text, `text[int(0.9 n):]`; elsewhere from the next line start on; of note files, the
+    last tenth of the sequences.
+
+    Raises:
+        ConfigError: the given vocabulary is of another kind than the configuration's.
+        DataError: a file cannot be used, the vocabulary would be empty, or a split holds nothing known.
+    """
+    if vocabulary is not None and vocabulary.kind != config.vocabulary:
+        raise ConfigError(
+            f"data.vocabulary: expected {vocabulary.kind!r}, the run's own; got {config.vocabulary!r}."
+        )
+    if config.vocabulary == "notes":
+        return _note_corpus(config, vocabulary)
+    train, digests = _training_text(config)
+    if config.valid:
+        valid, digests["valid"] = read_files(config.valid, config)
+    else:
+        train, valid = _hold_out(train, config)
+    if vocabulary is None:
+        vocabulary = build_vocabulary(train, config)
+    test = None
+    if config.test:
+        test_text, digests["test"] = read_files(config.test, config)
+        test = encode_text(test_text, config, vocabulary, ", ".join(config.test))
+    return Corpus(
+        encode_text(train, config, vocabulary, ", ".join(config.train) or "the default text"),
+        encode_text(valid, config, vocabulary, ", ".join(config.valid) or HELD_OUT),
+        test,
+        vocabulary,
+        digests,
+    )
+
+
+def load_test(paths: Sequence[str | Path], config: TextConfig, vocabulary: Vocabulary) -> Split:
+    """The split that the given files hold, encoded with an existing vocabulary.
+
+    Raises:
+        DataError: a file cannot be used, or holds nothing known.
+    """
+    if isinstance(vocabulary, Notes):
+        values = [(parse_notes(read_bytes(path), str(path)), str(path)) for path in paths]
+        return _joined(values, "test", vocabulary)
+    text, _ = read_files(paths, config)
+    return encode_text(text, config, vocabulary, ", ".join(map(str, paths)))
+
+
+def build_vocabulary(text: str | bytes, config: TextConfig) -> Vocabulary:
+    """The configured vocabulary of a training text.
+
+    Raises:
+        ConfigError: `data.subword_size` does not suit the text, or sentencepiece is not installed.
+        DataError: the vocabulary would hold only the line end and UNK.
+    """
+    line_end: LineEnd = "eos" if config.layout == "lines" else "newline"
+    if isinstance(text, bytes):
+        return Bytes(line_end)
+    if config.vocabulary == "words":
+        return Words.build(text, config.minimum_count, config.maximum_size)
+    if config.vocabulary == "subwords":
+        return Subwords.build(text, config.subword_size)
+    return Characters.build(text, line_end, config.minimum_count, config.maximum_size)
+
+
+def encode_text(text: str | bytes, config: TextConfig, vocabulary: Vocabulary, name: str) -> Tokens:
+    """A text as ids, divided into lines where the layout asks for it; `name` stands in the error.
+
+    Raises:
+        DataError: nothing in the text is known to the vocabulary.
+    """
+    ids = vocabulary.encode(text)
+    if vocabulary.unknown is not None and not np.any(
+        (ids != vocabulary.unknown) & (ids != vocabulary.line_end)
+    ):
+        raise DataError(
+            f"{name}: none of its {vocabulary.kind} is among the {len(vocabulary)} symbols of the vocabulary, "
+            "which is built from the training text. Give text of the same language and writing."
+        )
+    characters = len(text)
+    if config.layout == "continuous":
+        return Tokens(ids, None, characters)
+    ended = text.endswith("\n") if isinstance(text, str) else text.endswith(b"\n")
+    offsets = np.concatenate([[0], np.flatnonzero(ids == vocabulary.line_end) + 1]).astype(np.int64)
+    return Tokens(ids, offsets, characters + (not ended))
+
+
+def _training_text(config: TextConfig) -> tuple[str | bytes, dict[str, str]]:
+    if config.train:
+        text, file_digest = read_files(config.train, config)
+        return text, {"train": file_digest}
+    data = default_text().encode()
+    return data if config.vocabulary == "bytes" else data.decode(), {
+        "train": hashlib.sha256(data).hexdigest()
+    }
+
+
+def _hold_out(text: str | bytes, config: TextConfig) -> tuple[str | bytes, str | bytes]:
+    """The text without, and with nothing but, its last tenth."""
+    cut = int(len(text) * 0.9)
+    if config.layout == "lines" or config.vocabulary in ("words", "subwords"):
+        cut = _line_start(text, cut) or (0 if config.layout == "lines" else _word_start(text, cut))
+    if not 0 < cut < len(text):
+        raise DataError("the training text is too short to hold out its last tenth. Pass --data.valid FILE.")
+    return text[:cut], text[cut:]
+
+
+def _line_start(text: str | bytes, near: int) -> int:
+    """The first line start at `near` or after it, else the last one before it, else 0."""
+    # Latin-1 gives every byte one character, so the same search serves bytes.
+    text = text if isinstance(text, str) else text.decode("latin-1")
+    after = text.find("\n", max(near - 1, 0)) + 1
+    return after if 0 < after < len(text) else text.rfind("\n", 0, max(near - 1, 0)) + 1
+
+
+def _word_start(text: str | bytes, near: int) -> int:
+    """The first place after white space at `near` or after it, else the last one before it, else 0."""
+    text = text if isinstance(text, str) else text.decode("latin-1")
+    after = text.find(" ", max(near - 1, 0)) + 1
+    return after if 0 < after < len(text) else text.rfind(" ", 0, max(near - 1, 0)) + 1
+
+
+def _note_corpus(config: TextConfig, vocabulary: Vocabulary | None) -> Corpus:
+    notes = vocabulary if isinstance(vocabulary, Notes) else Notes(*config.note_range)
+    given = {"train": config.train, "valid": config.valid, "test": config.test}
+    values = {
+        split: [(parse_notes(read_bytes(path), path), path) for path in paths]
+        for split, paths in given.items()
+    }
+    digests = {split: digest(paths) for split, paths in given.items() if paths}
+    for split in ("valid", "test"):
+        # The usual file holds all three splits.
+        if not values[split] and all(
+            isinstance(value, dict) and split in value for value, _ in values["train"]
+        ):
+            values[split] = values["train"]
+    train = _joined(values["train"], "train", notes)
+    if values["valid"]:
+        valid = _joined(values["valid"], "valid", notes)
+    else:
+        cut = int(len(train.sequences) * 0.9)
+        train, valid = NoteSequences(train.sequences[:cut]), NoteSequences(train.sequences[cut:])
+        if not train.tokens or not valid.tokens:
+            raise DataError("too few note sequences to hold out the last tenth. Pass --data.valid FILE.")
+    test = _joined(values["test"], "test", notes) if values["test"] else None
+    return Corpus(train, valid, test, notes, digests)
+
+
+def _joined(values: Sequence[tuple[object, str]], split: str, vocabulary: Notes) -> NoteSequences:
+    parts = [note_sequences(value, split, vocabulary, name) for value, name in values]
+    return NoteSequences([sequence for part in parts for sequence in part.sequences])

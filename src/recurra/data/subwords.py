@@ -1,0 +1,131 @@
+"""Subwords: a vocabulary made and applied by the package sentencepiece (an extra).
+
+T time, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, text_of, write_aside
+from recurra.errors import ConfigError, DataError, RunError
+
+SUBWORD_FILE_NAME = "subword.model"
+
+
+class Subwords(Vocabulary):
+    """Subwords of a sentencepiece unigram model (Kudo 2018), text taken without normalisation.
+
+    Args:
+        model: the serialised sentencepiece model; its id 0 is EOS and its id 1 UNK.
+
+    Raises:
+        ConfigError: the package sentencepiece is not installed.
+    """
+
+    kind = "subwords"
+    counted = "subwords, and one <eos> per line"
+    line_end: int = 0
+    unknown: int = 1
+
+    def __init__(self, model: bytes) -> None:
+        self._model = model
+        self._processor = _sentencepiece().SentencePieceProcessor(model_proto=model)
+        self.symbols = [self._processor.id_to_piece(index) for index in range(len(self._processor))]
+
+    @classmethod
+    def build(cls, text: str, size: int = 4000) -> Subwords:
+        """A model of at most `size` subwords, EOS and UNK included, trained on the lines of `text`.
+
+        Raises:
+            ConfigError: the package is not installed, or `size` is less than the text's characters need.
+            DataError: the text holds nothing but white space.
+        """
+        trainer = _sentencepiece().SentencePieceTrainer
+        if not text or text.isspace():
+            raise DataError(
+                "the vocabulary would hold only <eos> and <unk>: the text is white space. Give another."
+            )
+        model = io.BytesIO()
+        try:
+            trainer.train(
+                sentence_iterator=(line for line in text.split("\n") if line),
+                model_writer=model,
+                vocab_size=size,
+                hard_vocab_limit=False,
+                character_coverage=1.0,
+                normalization_rule_name="identity",
+                remove_extra_whitespaces=False,
+                max_sentence_length=1 << 20,
+                num_threads=1,  # the pieces then do not depend on the machine
+                eos_id=0,
+                eos_piece=EOS,
+                unk_id=1,
+                unk_piece=UNK,
+                unk_surface="\ufffd",
+                bos_id=-1,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"data.subword_size: {size} does not suit this text ({reason}).") from error
+        return cls(model.getvalue())
+
+    def encode_line(self, line: str | bytes) -> Ids:
+        """The ids `[T]` (int64) of a piece of text, the most probable segmentation of each line."""
+        lines = text_of(line).split("\n")
+        parts: list[list[int]] = []
+        for start in range(0, len(lines), 10_000):
+            for pieces in self._processor.encode(lines[start : start + 10_000], out_type=int):
+                parts += [pieces, [self.line_end]]
+        return np.array([index for part in parts[:-1] for index in part], np.int64)
+
+    def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
+        """The text of ids `[T]`; UNK becomes U+FFFD."""
+        array = self._checked(ids)
+        lines = np.split(array, np.flatnonzero(array == self.line_end))
+        return "\n".join([self._processor.decode(line[line != self.line_end].tolist()) for line in lines])
+
+    def save(self, folder: str | Path) -> None:
+        """Write `subword.model` and `vocabulary.json` into an existing folder, each aside first."""
+        write_aside(Path(folder) / SUBWORD_FILE_NAME, self._model)
+        super().save(folder)
+
+    def _content(self) -> dict[str, Any]:
+        return {"kind": self.kind, "model_sha256": hashlib.sha256(self._model).hexdigest()}
+
+    @classmethod
+    def _restore(cls, content: dict[str, Any], path: Path) -> Subwords:
+        file = path.with_name(SUBWORD_FILE_NAME)
+        try:
+            model = file.read_bytes()
+        except OSError as error:
+            raise RunError(
+                f"{file}: cannot be read ({error.strerror}); expected the run's subword model."
+            ) from error
+        if hashlib.sha256(model).hexdigest() != content.get("model_sha256"):
+            raise RunError(f"{file}: damaged or foreign; its digest is not the one in {path.name}.")
+        try:
+            vocabulary = cls(model) if model else None
+        except RuntimeError as error:
+            raise RunError(f"{file}: damaged; expected a sentencepiece model.") from error
+        if vocabulary is None or vocabulary.symbols[:2] != [EOS, UNK]:
+            raise RunError(f"{file}: damaged or foreign; expected {EOS} as id 0 and {UNK} as id 1.")
+        return vocabulary
+
+
+def _sentencepiece() -> Any:
+    try:
+        import sentencepiece
+    except ImportError as error:
+        raise ConfigError(
+            'data.vocabulary: subwords need the package sentencepiece. pip install "recurra[subword]".'
+        ) from error
+    return sentencepiece

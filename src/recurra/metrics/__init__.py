@@ -1,0 +1,1 @@
+"""Scores, each of which carries its recipe."""

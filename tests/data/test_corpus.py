@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from recurra.data.corpus import Tokens, load_corpus, load_test
+from recurra.data.notes import Notes
+from recurra.data.text import TextConfig, default_text, digest
+from recurra.data.vocabulary import Bytes, Words
+from recurra.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, content: str | bytes) -> str:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_the_default_text_needs_no_file():
+    corpus = load_corpus(TextConfig())
+    text = default_text()
+    cut = int(len(text) * 0.9)
+    assert corpus.vocabulary.decode(corpus.train.ids) == text[:cut]
+    assert (corpus.train.characters, corpus.valid.characters) == (cut, len(text) - cut)
+    assert corpus.train.offsets is None
+    assert corpus.test is None
+    assert set(corpus.digests) == {"train"}
+    assert load_corpus(TextConfig(vocabulary="bytes")).digests == corpus.digests
+
+
+def test_the_vocabulary_is_built_from_the_training_part_only(write):
+    file = write("a.txt", "ab" * 45 + "xbxbxbxbxb")
+    corpus = load_corpus(TextConfig(train=[file]))
+    assert corpus.vocabulary.symbols == ["\\n", "<unk>", "a", "b"]
+    assert corpus.valid.ids.tolist() == [1, 3] * 5
+
+
+def test_words_of_three_files(write):
+    train, valid = write("1", "the cat\n\nthe mat\n"), write("2", "the dog\n cat")
+    test = write("3.gz", gzip.compress(b"mat the  dog"))
+    corpus = load_corpus(TextConfig(train=[train], valid=[valid], test=[test], vocabulary="words"))
+    assert corpus.vocabulary.symbols == ["<eos>", "<unk>", "the", "cat", "mat"]
+    assert corpus.train.ids.tolist() == [2, 3, 0, 0, 2, 4, 0]
+    assert corpus.valid.ids.tolist() == [2, 1, 0, 3, 0]
+    assert corpus.test.ids.tolist() == [4, 2, 1, 0]
+    assert (corpus.train.characters, corpus.valid.characters, corpus.test.characters) == (17, 12, 12)
+    assert corpus.digests == {"train": digest([train]), "valid": digest([valid]), "test": digest([test])}
+
+
+@pytest.mark.parametrize("vocabulary", ["words", "characters", "bytes"])
+def test_lines_are_delimited_and_ended(write, vocabulary):
+    file, valid = write("1", "ab c\n\nabc"), write("2", "ab\nc\n")
+    config = TextConfig(train=[file], valid=[valid], vocabulary=vocabulary, layout="lines")
+    corpus = load_corpus(config)
+    train, symbols = corpus.train, corpus.vocabulary
+    lines = [
+        symbols.decode(train.ids[a:b]) for a, b in zip(train.offsets[:-1], train.offsets[1:], strict=True)
+    ]
+    assert lines == ["ab c\n", "\n", "abc\n"]
+    assert train.offsets.dtype == np.int64
+    assert train.characters == len("ab c\n\nabc\n")
+    assert corpus.valid.characters == 5
+    assert (train.ids == symbols.line_end).sum() == 3
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.text("ab \n", min_size=2, max_size=60),
+    vocabulary=st.sampled_from(["words", "characters", "bytes"]),
+    layout=st.sampled_from(["continuous", "lines"]),
+)
+def test_holding_out_loses_nothing(write, text, vocabulary, layout):
+    config = TextConfig(train=[write("1", text)], vocabulary=vocabulary, layout=layout)
+    try:
+        corpus = load_corpus(config)
+    except DataError:
+        return
+    assert corpus.train.tokens >= 1
+    assert corpus.valid.tokens >= 1
+    assert (
+        0 <= corpus.train.characters + corpus.valid.characters - len(text) <= (2 if layout == "lines" else 0)
+    )
+    if vocabulary != "words" and layout == "continuous":
+        assert corpus.train.characters == int(len(text) * 0.9)
+    if vocabulary == "words" and "\n" in text.strip(" \n"):
+        parts = [corpus.vocabulary.encode(text[: corpus.train.characters]), corpus.valid.ids]
+        assert np.array_equal(np.concatenate(parts)[: corpus.train.tokens], corpus.train.ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "held_out"),
+    [
+        ("a b\n" * 9 + "a c\n", "a c\n"),  # 9/10 is a line start
+        ("a b\n" * 19 + "a c\n", "a b\na c\n"),
+        ("b\n" * 4 + "a a b a a a a a a a a a a a b\n", "a a b a a a a a a a a a a a b\n"),  # none after it
+        ("b " * 9 + "c b", "c b"),  # no line start at all: a word start
+    ],
+)
+def test_words_are_held_out_from_a_line_start(write, text, held_out):
+    corpus = load_corpus(TextConfig(train=[write("1", text)], vocabulary="words"))
+    assert corpus.valid.characters == len(held_out)
+    assert corpus.valid.ids.tolist() == corpus.vocabulary.encode(held_out).tolist()
+
+
+@pytest.mark.parametrize(("layout", "text"), [("lines", "one line only\n"), ("continuous", "a")])
+def test_a_text_too_short_to_hold_out_a_tenth(write, layout, text):
+    with pytest.raises(DataError, match=r"too short to hold out its last tenth\. Pass --data\.valid"):
+        load_corpus(TextConfig(train=[write("1", text)], layout=layout))
+
+
+def test_a_split_with_nothing_known_is_refused(write):
+    train, foreign = write("1", "a b c\n"), write("foreign.txt", "x y\nz\n")
+    config = TextConfig(train=[train], valid=[foreign], vocabulary="words")
+    with pytest.raises(DataError, match=r"foreign\.txt: none of its words is among the 5 symbols"):
+        load_corpus(config)
+    with pytest.raises(DataError, match="held-out last tenth of the training text: none of its words"):
+        load_corpus(TextConfig(train=[write("1", "a b\n" * 9 + "c d\n")], vocabulary="words"))
+    with pytest.raises(DataError, match=r"foreign\.txt: none of its words"):
+        load_test([foreign], config, Words.build("a"))
+
+
+def test_a_vocabulary_of_nothing_is_refused(write):
+    config = TextConfig(train=[write("1", "a b\n" * 20)], vocabulary="words", minimum_count=50)
+    with pytest.raises(DataError, match="would hold only"):
+        load_corpus(config)
+
+
+def test_a_given_vocabulary_is_used(write):
+    file = write("1", "b a\n" * 10)
+    words = Words(["a", "z", "b"])
+    corpus = load_corpus(TextConfig(train=[file], vocabulary="words"), words)
+    assert corpus.vocabulary is words
+    assert corpus.train.ids[:3].tolist() == [4, 2, 0]
+    with pytest.raises(ConfigError, match=r"data\.vocabulary: expected 'bytes', the run's own; got 'words'"):
+        load_corpus(TextConfig(train=[file], vocabulary="words"), Bytes())
+
+
+def test_bytes_take_any_file(write):
+    data = bytes(range(256)) * 2
+    corpus = load_corpus(TextConfig(train=[write("1", data)], vocabulary="bytes"))
+    assert np.concatenate([corpus.train.ids, corpus.valid.ids]).tolist() == list(data)
+    assert corpus.train.characters == int(512 * 0.9)
+
+
+def test_subwords_are_built(write):
+    pytest.importorskip("sentencepiece", reason="the extra [subword] is not installed")
+    text = "the cat sat on the mat\nthe dog sat on the log\n" * 10
+    corpus = load_corpus(TextConfig(train=[write("1", text)], vocabulary="subwords", subword_size=30))
+    assert isinstance(corpus.train, Tokens)
+    assert corpus.vocabulary.decode(corpus.train.ids) + corpus.vocabulary.decode(corpus.valid.ids) == text
+
+
+CHORALES = {"train": [[[60, 64], [], [21]], [[108]]], "valid": [[[61]]], "test": [[[62], [63]]]}
+
+
+def test_one_notes_file_gives_all_three_splits(write):
+    file = write("a.json.gz", gzip.compress(json.dumps(CHORALES).encode()))
+    corpus = load_corpus(TextConfig(train=[file], vocabulary="notes"))
+    assert (corpus.train.tokens, corpus.valid.tokens, corpus.test.tokens) == (4, 1, 2)
+    assert isinstance(corpus.vocabulary, Notes)
+    assert corpus.vocabulary.decode(corpus.train.sequences[0]) == "60 64\n\n21\n"
+    assert corpus.vocabulary.decode(corpus.test.sequences[0]) == "62\n63\n"
+    assert corpus.digests == {"train": digest([file])}
+    assert load_test([file], TextConfig(), corpus.vocabulary).tokens == 2
+
+
+def test_notes_files_of_their_own(write):
+    file, valid = write("a.json", json.dumps(CHORALES)), write("b.json", json.dumps([[[60], [61], [62]]]))
+    corpus = load_corpus(TextConfig(train=[file, file], valid=[valid], vocabulary="notes"))
+    assert (corpus.train.tokens, corpus.valid.tokens, corpus.test.tokens) == (8, 3, 4)
+    assert set(corpus.digests) == {"train", "valid"}
+
+
+def test_notes_without_splits_hold_out_the_last_tenth(write):
+    tunes = [[[60 + index]] for index in range(20)]
+    config = TextConfig(train=[write("a.json", json.dumps(tunes))], vocabulary="notes")
+    corpus = load_corpus(config)
+    assert [len(corpus.train.sequences), len(corpus.valid.sequences)] == [18, 2]
+    assert corpus.test is None
+    with pytest.raises(DataError, match="too few note sequences"):
+        load_corpus(TextConfig(train=[write("a.json", "[[[60]]]")], vocabulary="notes"))
+
+
+def test_a_note_out_of_range_names_file_and_place(write):
+    file = write("a.json", json.dumps(CHORALES))
+    with pytest.raises(DataError, match=r"a\.json: train\[1\]\[0\]: note 108 lies outside 21\.\.100"):
+        load_corpus(TextConfig(train=[file], vocabulary="notes", note_range=[21, 100]))

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from recurra.data.subwords import Subwords
+from recurra.data.vocabulary import Vocabulary
+from recurra.errors import ConfigError, DataError, RunError
+
+TEXT = "the cat sat on the mat\nthe dog sat on the log, and then\n\na cat and a dog sang\n" * 5
+
+
+@pytest.fixture(scope="module")
+def subwords() -> Subwords:
+    pytest.importorskip("sentencepiece", reason="the extra [subword] is not installed")
+    return Subwords.build(TEXT, size=40)
+
+
+def test_ends_every_line(subwords):
+    ids = subwords.encode(TEXT)
+    assert ids.dtype == np.int64
+    assert np.count_nonzero(ids == subwords.line_end) == TEXT.count("\n")
+    assert np.array_equal(subwords.encode(TEXT.removesuffix("\n")), ids)
+    assert np.array_equal(subwords.encode_line("the cat\na"), subwords.encode("the cat\na")[:-1])
+    assert subwords.symbols[:2] == ["<eos>", "<unk>"]
+    assert 10 < len(subwords) <= 40
+    assert ids.max() < len(subwords)
+
+
+@settings(max_examples=50, deadline=None)
+@given(lines=st.lists(st.text("acdeghlmnost ,", max_size=12), min_size=1, max_size=5))
+def test_comes_back(subwords, lines):
+    text = "".join(line + "\n" for line in lines)
+    assert subwords.decode(subwords.encode(text)) == text
+
+
+def test_unknown_characters_are_unk(subwords):
+    assert subwords.unknown in subwords.encode("☃").tolist()
+    assert "\ufffd" in subwords.decode(subwords.encode("☃"))
+
+
+def test_saved_and_loaded_it_is_the_same(subwords, tmp_path):
+    subwords.save(tmp_path)
+    loaded = Vocabulary.load(tmp_path)
+    assert loaded.digest == subwords.digest
+    assert np.array_equal(loaded.encode(TEXT), subwords.encode(TEXT))
+
+
+def test_a_damaged_or_missing_model_is_refused(subwords, tmp_path):
+    subwords.save(tmp_path)
+    (tmp_path / "subword.model").write_bytes(b"other")
+    with pytest.raises(RunError, match=r"subword\.model: damaged or foreign"):
+        Vocabulary.load(tmp_path)
+    (tmp_path / "subword.model").unlink()
+    with pytest.raises(RunError, match=r"subword\.model: cannot be read"):
+        Vocabulary.load(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a model"])
+def test_a_foreign_model_with_a_fitting_digest_is_refused(subwords, tmp_path, data):
+    subwords.save(tmp_path)
+    (tmp_path / "subword.model").write_bytes(data)
+    content = json.loads((tmp_path / "vocabulary.json").read_text())
+    content["model_sha256"] = hashlib.sha256(data).hexdigest()
+    (tmp_path / "vocabulary.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"subword\.model: damaged"):
+        Vocabulary.load(tmp_path)
+
+
+@pytest.mark.usefixtures("subwords")
+def test_a_size_too_small_or_a_text_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match=r"data\.subword_size: 5 does not suit this text") as caught:
+        Subwords.build(TEXT, size=5)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="only <eos> and <unk>"):
+        Subwords.build(" \n\t\n")
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(ConfigError, match=r"pip install \"recurra\[subword\]\""):
+        Subwords.build(TEXT)
