@@ -5,6 +5,7 @@ N positions, H hidden, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -74,6 +75,40 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:
         scaled = (None if gradient is None else gradient * d_total for gradient in ctx.saved_tensors)
         return (*scaled, None)
+
+
+def sampled_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, candidates: int
+) -> Tensor:
+    """An estimate of `cross_entropy` from a sample of the vocabulary, for training over large ones.
+
+    `candidates` symbols are drawn, with replacement and from torch's generator, from the log-uniform
+    distribution over ids, which is near the true one where ids are in order of falling frequency. All
+    positions share them. Each logit is lowered by the logarithm of the probability that its symbol is among
+    the drawn, which makes the softmax over target and drawn symbols an importance-sampled estimate of the
+    whole one (Bengio & Senécal 2008; Jean et al. 2015, section 3).
+
+    Args:
+        hidden: `[N, H]`.
+        weight: `[V, H]`.
+        bias: `[V]`.
+        targets: ids `[N]`.
+        candidates: draws, at least 1; repeated ones count once.
+    """
+    size = weight.shape[0]
+    draws = torch.rand(candidates, device=hidden.device, dtype=torch.float64)
+    drawn = (draws * math.log(size + 1)).exp().sub(1.0).long().clamp(max=size - 1)
+    columns, where = torch.cat([drawn, targets]).unique(return_inverse=True)  # [C]
+    was_drawn = torch.zeros(len(columns), dtype=torch.bool, device=hidden.device)
+    was_drawn[where[:candidates]] = True
+    ids = columns.double()
+    share = ((ids + 2.0).log() - (ids + 1.0).log()) / math.log(size + 1)
+    included = -torch.expm1(candidates * torch.log1p(-share))  # probability of being among the drawn
+    logits = functional.linear(hidden, weight[columns], bias[columns]).float()  # [N, C]
+    logits = logits - included.log().to(logits.dtype)
+    own = torch.arange(len(columns), device=hidden.device) == where[candidates:, None]
+    logits = logits.masked_fill(~(was_drawn | own), -math.inf)
+    return functional.cross_entropy(logits, where[candidates:], reduction="sum")
 
 
 def binary_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from recurra.cells import Cell, resolve
 from recurra.contracts import Batch, State, Step
 from recurra.engine import CHOICES
 from recurra.errors import ConfigError, nearest
-from recurra.layers.output import binary_cross_entropy, cross_entropy
+from recurra.layers.output import binary_cross_entropy, cross_entropy, sampled_cross_entropy
 from recurra.layers.recurrent import INITIAL_STATES, Recurrent
 from recurra.layers.regularisation import Regularisation, check_probability
 
@@ -35,6 +35,8 @@ class LanguageModelConfig:
         embedding_size: width of the embedding.
         tied: the output layer's weights are the embedding's; the last layer must be as wide as the embedding.
         dropout: between layers and on the last layer's output (Zaremba 2014), a probability in [0, 1).
+        sampled_softmax: in training, estimate the output layer's loss from so many sampled symbols (for large
+            vocabularies whose ids fall in frequency); None: exactly. Evaluation is always exact.
         regularisation: variational dropout, zoneout and weight drop inside the layers.
         initial_state: "zero", "learned" or "random".
         residual: add each layer's input to its output, from the second layer on.
@@ -49,6 +51,7 @@ class LanguageModelConfig:
     embedding_size: int = 64
     tied: bool = False
     dropout: float = 0.0
+    sampled_softmax: int | None = None
     regularisation: Regularisation = field(default_factory=Regularisation)
     initial_state: Literal["zero", "learned", "random"] = "zero"
     residual: bool = False
@@ -57,6 +60,8 @@ class LanguageModelConfig:
 
     def __post_init__(self) -> None:
         sizes = {"embedding_size": [self.embedding_size], "num_layers": [self.num_layers]}
+        if self.sampled_softmax is not None:
+            sizes["sampled_softmax"] = [self.sampled_softmax]
         sizes["hidden_size"] = self.hidden_size if isinstance(self.hidden_size, list) else [self.hidden_size]
         for name, values in sizes.items():
             if not values or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
@@ -109,6 +114,12 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.vocabulary_size = vocabulary_size
         self.note_sets = note_sets
+        self.sampled_softmax = config.sampled_softmax
+        if self.sampled_softmax and (note_sets or self.sampled_softmax >= vocabulary_size):
+            raise ConfigError(
+                f"model.sampled_softmax: expected fewer samples than the vocabulary's {vocabulary_size} symbols, "
+                f"and no note sets, got {self.sampled_softmax}; leave it out."
+            )
         embedded = config.input == "embedding"
         self.embedding = (
             nn.Parameter(torch.empty(vocabulary_size, config.embedding_size)) if embedded else None
@@ -194,8 +205,16 @@ class LanguageModel(nn.Module):
             hidden, targets = hidden[present], targets[present]
         else:
             hidden, targets = hidden.flatten(0, 1), targets.flatten(0, 1)
-        cost = binary_cross_entropy if self.note_sets else cross_entropy
-        return cost(hidden, *self.output_layer, targets), batch.tokens, new_state
+        return self._cost(hidden, targets), batch.tokens, new_state
+
+    def _cost(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """The sum of nats over positions: `hidden` [N, H], `targets` [N] or [N, V]."""
+        weight, bias = self.output_layer
+        if self.note_sets:
+            return binary_cross_entropy(hidden, weight, bias, targets)
+        if self.training and self.sampled_softmax:
+            return sampled_cross_entropy(hidden, weight, bias, targets, self.sampled_softmax)
+        return cross_entropy(hidden, weight, bias, targets)
 
     def stepper(self, rows: int) -> LanguageModelStepper:
         """The model as decoding sees it, for `rows` sequences side by side."""
