@@ -1,0 +1,124 @@
+"""What a training step of the language model costs beyond the same step written by hand on nn.LSTM.
+
+    python benchmarks/step_overhead.py [--data FILE] [--steps 200]
+
+V 65, one layer of 256, embedding 64, batch 32, T 64, Adam, gradients clipped to norm 1. Both run in turn,
+step by step, in one process; what is compared is the median. Without --data the text is random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from machine import describe
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recurra.contracts import Batch
+from recurra.data.batches import StreamBatches
+from recurra.data.text import read_text
+from recurra.models.language_model import LanguageModel, LanguageModelConfig
+from recurra.training.config import TrainingConfig
+from recurra.training.optimiser import OptimiserConfig
+from recurra.training.update import Updater
+
+VOCABULARY, EMBEDDING, HIDDEN, BATCH, STEPS = 65, 64, 256, 32, 64
+
+
+class ByHand(nn.Module):
+    """What one writes without a library."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, EMBEDDING)
+        self.lstm = nn.LSTM(EMBEDDING, HIDDEN, batch_first=True)
+        self.output = nn.Linear(HIDDEN, VOCABULARY)
+
+    def forward(
+        self, inputs: Tensor, state: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        hidden, state = self.lstm(self.embedding(inputs), state)
+        return self.output(hidden), state
+
+
+def hand_step() -> Callable[[Batch], float]:
+    model = ByHand()
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)
+    carried: list[tuple[Tensor, Tensor] | None] = [None]
+
+    def step(batch: Batch) -> float:
+        state = carried[0] if batch.continues else None
+        optimiser.zero_grad(set_to_none=True)
+        logits, state = model(batch.inputs.clamp(min=0), state)
+        loss = functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        carried[0] = (state[0].detach(), state[1].detach())
+        return loss.item()
+
+    return step
+
+
+class Job:
+    """The language model as the training loop sees it."""
+
+    def __init__(self) -> None:
+        config = LanguageModelConfig(hidden_size=HIDDEN, embedding_size=EMBEDDING)
+        self.model = LanguageModel(config, VOCABULARY)
+        self.loss = self.model.loss
+
+    def batches(self, epoch: int) -> list[Batch]:
+        return []
+
+    def evaluate(self) -> dict[str, float]:
+        return {}
+
+
+def our_step() -> Callable[[Batch], float]:
+    updater = Updater(Job(), TrainingConfig(device="cpu"), OptimiserConfig(name="adam"))
+    return lambda batch: updater.update([batch], 1.0, 1)[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", help="a text file, plain or .gz; its first 65 characters by rank are the symbols"
+    )
+    parser.add_argument("--steps", type=int, default=200, help="timed steps of each")
+    arguments = parser.parse_args()
+    torch.manual_seed(1)
+    if arguments.data:
+        text = np.array([ord(c) for c in read_text(arguments.data)])
+        ids = np.unique(text, return_inverse=True)[1] % VOCABULARY
+    else:
+        ids = np.random.default_rng(1).integers(0, VOCABULARY, 1_000_000)
+    batches = StreamBatches(ids.astype(np.int64), BATCH, STEPS)
+    steps = {"by_hand": hand_step(), "recurra": our_step()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(arguments.steps + 20):
+        batch = batches[number % (len(batches) - 1)]
+        for name in sorted(steps, reverse=bool(number % 2)):
+            begin = time.perf_counter()
+            steps[name](batch)
+            times[name].append(time.perf_counter() - begin)
+    medians = {name: statistics.median(values[20:]) for name, values in times.items()}
+    result = {
+        "ratio": round(medians["recurra"] / medians["by_hand"], 4),
+        **{f"{name}_ms": round(1e3 * value, 3) for name, value in medians.items()},
+        "steps": arguments.steps,
+        **describe(),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Language modelling from files to samples, through the Python interface."""
+
+import json
+import math
+
+import pytest
+import torch
+
+import recurra
+from recurra.cells import Cell
+from recurra.data.batches import evaluation_batches
+from recurra.errors import ConfigError, DataError, RunError
+from recurra.tasks.lm import score_split
+from recurra.training.config import TrainingConfig
+
+TEXT = "the cat sat on the mat.\nthe dog sat on the log.\nwhere is the cat? on the mat.\n" * 12
+
+
+class MyCell(Cell):
+    gates = ("forget", "candidate")
+
+    def step(self, affine, h):
+        forget = affine("forget", h).sigmoid()
+        candidate = affine("candidate", forget * h).tanh()
+        return (1 - forget) * h + forget * candidate
+
+
+class OtherCell(MyCell):
+    def step(self, affine, h):
+        forget = affine("forget", h).sigmoid()
+        candidate = affine("candidate", forget * h).tanh()
+        return (1 - forget) * candidate + forget * h
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def config(text, data=None, model=None, **training):
+    steps = {"steps": 12, "batch_size": 3, "bptt": 8, "device": "cpu"} | training
+    return recurra.LMConfig(
+        data=recurra.TextConfig(train=[str(text)], **(data or {})),
+        model=recurra.LanguageModelConfig(**({"hidden_size": 12, "embedding_size": 6} | (model or {}))),
+        training=TrainingConfig(**steps),
+    )
+
+
+def weights(run):
+    return {name: value.clone() for name, value in run.model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        ({}, {"cell": "lstm"}),
+        ({"layout": "lines"}, {"cell": "gru", "num_layers": 2, "dropout": 0.2}),
+        ({"vocabulary": "words", "minimum_count": 2}, {"tied": True, "embedding_size": 12}),
+        ({"vocabulary": "bytes"}, {"input": "one_hot", "cell": "elman"}),
+        ({"vocabulary": "words", "layout": "lines"}, {"cell": "layer_norm_lstm", "sampled_softmax": 5}),
+    ],
+)
+def test_train_load_sample_score_evaluate(text, tmp_path, data, model):
+    run = recurra.train(config(text, data, model), out=tmp_path / "run")
+    assert run.result.reason == "steps"
+    again = recurra.load(tmp_path / "run")
+    line = "the cat sat."
+    (first,), (second,) = list(run.score([line])), list(again.score([line]))
+    assert first == second
+    assert first.perplexity == pytest.approx(math.exp(-first.log_prob / len(first.tokens)))
+    assert again.sample("the", n=2, seed=3, max_length=9) == run.sample("the", n=2, seed=3, max_length=9)
+    assert run.evaluate().nats == pytest.approx(again.evaluate().nats, rel=1e-6)
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert records[-1]["step"] == 12
+    assert (tmp_path / "run" / "plots" / "training.png").stat().st_size > 5000
+
+
+def test_notes_train_and_sample(tmp_path):
+    path = tmp_path / "notes.json"
+    sequence = [[60, 64, 67], [60, 65], [], [62]] * 5
+    path.write_text(json.dumps({"train": [sequence] * 4, "valid": [sequence], "test": [sequence[:7]]}))
+    run = recurra.train(config(path, {"vocabulary": "notes"}), out=tmp_path / "run")
+    assert run.evaluate().tokens == 7
+    assert len(run.sample(n=1, max_length=5, seed=1)[0].splitlines()) == 5
+    with pytest.raises(ConfigError, match="note sets"):
+        next(run.score(["60"]))
+
+
+def test_interrupted_and_resumed_ends_with_the_same_weights(text, tmp_path):
+    """With dropout, a schedule over the run, and the state carried in mid-epoch."""
+    model = {"num_layers": 2, "dropout": 0.3}
+    whole = recurra.train(config(text, model=model, steps=20, save_every=7), out=tmp_path / "whole")
+    original, steps = recurra.tasks.lm.LMJob.loss, []
+
+    def interrupting(job, batch, state):
+        steps.append(1)
+        if len(steps) == 9:
+            raise KeyboardInterrupt
+        return original(job, batch, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurra.tasks.lm.LMJob, "loss", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            recurra.train(config(text, model=model, steps=20, save_every=7), out=tmp_path / "part")
+    resumed = recurra.resume(tmp_path / "part")
+    assert resumed.result.step == 20
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_resume_refuses_changed_data(text, tmp_path):
+    recurra.train(config(text), out=tmp_path / "run")
+    text.write_text(TEXT + "more\n")
+    with pytest.raises(RunError, match="changed"):
+        recurra.resume(tmp_path / "run")
+
+
+def test_a_users_own_cell_is_named_by_the_caller(text, tmp_path, capsys):
+    run = recurra.train(config(text), out=tmp_path / "run", cell=MyCell)
+    assert run.config["model"]["cell"] == "MyCell"
+    with pytest.raises(RunError, match="--model.cell FILE.py:MyCell"):
+        recurra.load(tmp_path / "run")
+    assert list(recurra.load(tmp_path / "run", cell=MyCell).score(["on"])) == list(run.score(["on"]))
+    with pytest.raises(RunError, match="equations"):
+        recurra.resume(tmp_path / "run", cell=OtherCell)
+    recurra.load(tmp_path / "run", cell=OtherCell)
+    assert "equations" in capsys.readouterr().err
+
+
+def test_evaluation_counts_every_token_and_does_not_depend_on_the_window(text, tmp_path):
+    run = recurra.train(config(text), out=tmp_path / "run")
+    held_out = TEXT[int(0.9 * len(TEXT)) :]
+    score = run.evaluate()
+    assert score.tokens == score.characters == len(held_out)
+    other = tmp_path / "held_out.txt"
+    other.write_text(held_out)
+    assert run.evaluate([str(other)]).nats_sum == pytest.approx(score.nats_sum, rel=1e-6)
+    corpus = recurra.data.corpus.load_corpus(config(text).data, run.vocabulary)
+    by_hand, state = 0.0, None
+    for batch in evaluation_batches(corpus.valid, 1, window=7):
+        loss, _, state = run.model.loss(batch, state)
+        by_hand += loss.item()
+    assert by_hand == pytest.approx(score_split(run.model, corpus.valid, run.vocabulary).nats_sum, rel=1e-5)
+
+
+def test_scores_do_not_depend_on_their_neighbours(text, tmp_path):
+    run = recurra.train(config(text, {"layout": "lines"}), out=tmp_path / "run")
+    lines = ["the cat", "", "a dog sat on the mat with the cat", "é"]
+    together = list(run.score(lines, batch_size=4))
+    for line, score in zip(lines, together, strict=True):
+        (alone,) = run.score([line])
+        assert alone.token_log_probs == pytest.approx(score.token_log_probs, rel=1e-4, abs=1e-5)
+    assert [score.unknown for score in together] == [0, 0, 0, 1]
+    assert together[1].tokens == ["<eos>"]
+
+
+def test_sampling_stops_where_the_layout_says(text, tmp_path):
+    lines = recurra.train(config(text, {"layout": "lines"}), out=tmp_path / "lines")
+    assert all(sample.count("\n") <= 1 for sample in lines.sample(n=20, max_length=300, seed=0))
+    running = recurra.train(config(text), out=tmp_path / "continuous")
+    assert any("\n" in sample[:-1] for sample in running.sample(n=5, max_length=300, seed=0))
+    stopping = running.sample(n=5, max_length=300, seed=0, stop_at_line_end=True)
+    assert all("\n" not in sample[:-1] for sample in stopping)
+
+
+@pytest.mark.parametrize(
+    ("training", "error", "message"),
+    [
+        ({"batch_size": 500}, DataError, "largest batch_size that fits"),
+        ({"device": "cuda"}, ConfigError, "training.device"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_no_directory(text, tmp_path, training, error, message):
+    if training.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(error, match=message):
+        recurra.train(config(text, **training), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_overwritten_unless_asked(text, tmp_path):
+    recurra.train(config(text, steps=1), out=tmp_path / "run")
+    with pytest.raises(RunError, match="holds a run already"):
+        recurra.train(config(text, steps=2), out=tmp_path / "run")
+    assert recurra.train(config(text, steps=2), out=tmp_path / "run", overwrite=True).result.step == 2
+
+
+@pytest.mark.parametrize("damage", ["model: 3\n", "data: {trian: []}\n", "[1, 2]\n", ": :\n", ""])
+def test_a_damaged_configuration_is_said_in_one_line(text, tmp_path, damage):
+    recurra.train(config(text, steps=1), out=tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").write_text(damage)
+    with pytest.raises(RunError, match=r"config\.yaml") as error:
+        recurra.load(tmp_path / "run")
+    assert "\n" not in str(error.value)
