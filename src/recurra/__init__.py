@@ -31,14 +31,9 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
         LanguageModel as LanguageModel,
         LanguageModelConfig as LanguageModelConfig,
     )
-    from recurra.tasks.lm import (
-        LMConfig as LMConfig,
-        LMRun as LMRun,
-        load as load,
-        resume as resume,
-        train as train,
-    )
-    from recurra.training.loop import TrainingConfig as TrainingConfig
+    from recurra.tasks.language_run import LMRun as LMRun
+    from recurra.tasks.lm import LMConfig as LMConfig, load as load, resume as resume, train as train
+    from recurra.training.config import TrainingConfig as TrainingConfig
     from recurra.training.optimiser import OptimiserConfig as OptimiserConfig
     from recurra.training.schedule import ScheduleConfig as ScheduleConfig
 
@@ -67,8 +62,9 @@ _HOMES = {
         "recurra.layers.recurrent": ("Recurrent",),
         "recurra.layers.regularisation": ("Regularisation",),
         "recurra.models.language_model": ("LanguageModel", "LanguageModelConfig"),
-        "recurra.tasks.lm": ("LMConfig", "LMRun", "load", "resume", "train"),
-        "recurra.training.loop": ("TrainingConfig",),
+        "recurra.tasks.language_run": ("LMRun",),
+        "recurra.tasks.lm": ("LMConfig", "load", "resume", "train"),
+        "recurra.training.config": ("TrainingConfig",),
         "recurra.training.optimiser": ("OptimiserConfig",),
         "recurra.training.schedule": ("ScheduleConfig",),
     }.items()

@@ -84,9 +84,9 @@ def sampled_cross_entropy(
 
     `candidates` symbols are drawn, with replacement and from torch's generator, from the log-uniform
     distribution over ids, which is near the true one where ids are in order of falling frequency. All
-    positions share them. Each logit is lowered by the logarithm of the probability that its symbol is among
-    the drawn, which makes the softmax over target and drawn symbols an importance-sampled estimate of the
-    whole one (Bengio & Senécal 2008; Jean et al. 2015, section 3).
+    positions share them. In the softmax's denominator a drawn symbol stands for all those like it: its term
+    is divided by the probability of being among the drawn, so the denominator is estimated without bias. The
+    target's own term is there as it is (Bengio & Senécal 2008; Jean et al. 2015, section 3).
 
     Args:
         hidden: `[N, H]`.
@@ -105,9 +105,9 @@ def sampled_cross_entropy(
     share = ((ids + 2.0).log() - (ids + 1.0).log()) / math.log(size + 1)
     included = -torch.expm1(candidates * torch.log1p(-share))  # probability of being among the drawn
     logits = functional.linear(hidden, weight[columns], bias[columns]).float()  # [N, C]
-    logits = logits - included.log().to(logits.dtype)
-    own = torch.arange(len(columns), device=hidden.device) == where[candidates:, None]
-    logits = logits.masked_fill(~(was_drawn | own), -math.inf)
+    correction = torch.where(was_drawn, -included.log().to(logits.dtype), -math.inf)  # [C]
+    own = torch.arange(len(columns), device=hidden.device) == where[candidates:, None]  # [N, C]
+    logits = logits + correction.masked_fill(own, 0.0)
     return functional.cross_entropy(logits, where[candidates:], reduction="sum")
 
 

@@ -1,0 +1,70 @@
+"""`recurra explain`: which backend runs a cell on this machine, why each other does not, and its equations."""
+
+from __future__ import annotations
+
+from recurra.cli.options import Options
+from recurra.cli.tables import print_table
+
+
+def explain(arguments: list[str]) -> None:
+    """Print a row per backend, or, with `--equations`, the program that tracing makes of the cell."""
+    options = _options()
+    values = options.parse(arguments)
+
+    import torch
+
+    from recurra import engine
+    from recurra.cells import resolve
+    from recurra.errors import ConfigError
+    from recurra.layers.regularisation import Regularisation, check_probability
+
+    cell = resolve(values.cell)
+    for name in ("input_size", "hidden_size"):
+        if values[name] < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}: expected at least 1, got {values[name]}.")
+    check_probability("--dropout", values.dropout)
+    program = cell(values.input_size, values.hidden_size).program
+    regularisation = Regularisation(recurrent_dropout=values.recurrent_dropout, zoneout=values.zoneout)
+    regularisation.check(program, cell.__name__)
+    if values.equations:
+        print(program.equations())
+        return
+    verdicts = engine.explain(
+        cell,
+        values.input_size,
+        values.hidden_size,
+        recurrent_dropout=values.recurrent_dropout,
+        zoneout=values.zoneout,
+        return_gates=values.gates,
+        device=values.device,
+        dtype=getattr(torch, values.dtype),
+    )
+    rows = [(one.backend, one.runs, one.chosen, one.reason) for one in verdicts]
+    print_table(("backend", "runs", "chosen", "reason"), rows)
+
+
+def _options() -> Options:
+    from typing import Literal
+
+    options = Options(
+        "explain",
+        "Say which backend runs a cell on this machine, and why each other does not.",
+        "--cell CELL [options]",
+    )
+    options.group("the cell")
+    options.add("cell", str, "lstm", "a built-in cell, or FILE.py:Class", "CELL")
+    options.add("input-size", int, 64, "width of the input vectors", "I")
+    options.add("hidden-size", int, 256, "units", "H")
+    options.flag("equations", "print the program that tracing makes of it, as equations, instead")
+    options.group("what is asked of it")
+    options.flag("bidirectional", "both directions; each one runs by itself, on the same backend")
+    options.add("dropout", float, 0.0, "between layers, so outside the backend: any can take it", "P")
+    options.add("recurrent-dropout", float, 0.0, "on what enters the products with hidden weights", "P")
+    options.add(
+        "zoneout", float | dict[str, float], 0.0, "on every state, or by state: '{c: 0.5, h: 0.05}'", "P"
+    )
+    options.flag("gates", "the values of the gates at every step are wanted")
+    options.group("the machine")
+    options.add("device", Literal["cpu", "cuda"], "cpu", "where it runs")
+    options.add("dtype", Literal["float32", "float64", "bfloat16"], "float32", "type of the numbers")
+    return options

@@ -1,0 +1,122 @@
+"""What training shows while it runs: a progress bar on a terminal, else a line now and then; on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+BAR_SECONDS, LINE_SECONDS = 0.25, 10.0
+
+
+class Display:
+    """Rate, loss and time left, of the updates since it last showed them."""
+
+    def __init__(self, progress: float) -> None:
+        """Begin at this share of the run, in [0, 1]."""
+        self._began, self._begin = time.perf_counter(), progress
+        self._bar = _open_bar() if sys.stderr.isatty() else None
+        self._interval = BAR_SECONDS if self._bar else LINE_SECONDS
+        self._reset()
+
+    def _reset(self) -> None:
+        self._shown = time.perf_counter()
+        self._loss, self._tokens = 0.0, 0
+
+    def updated(self, step: int, epoch: float, progress: float, loss_sum: float, tokens: int) -> None:
+        """One update was made on `tokens` tokens whose losses sum to `loss_sum` nats."""
+        self._loss += loss_sum
+        self._tokens += tokens
+        now = time.perf_counter()
+        if now - self._shown < self._interval:
+            return
+        rate = self._tokens / (now - self._shown)
+        made = progress - self._begin
+        left = _duration((now - self._began) * (1.0 - progress) / made) if made > 0 else "?"
+        text = (
+            f"step {step}  epoch {epoch:.2f}  loss {self._loss / max(self._tokens, 1):.3f}  "
+            f"{rate:,.0f} tokens/s  {left} left"
+        )
+        if self._bar is None:
+            self.note(text)
+        else:
+            self._bar.update(self._bar.task_ids[0], completed=progress, description=text, refresh=True)
+        self._reset()
+
+    def evaluated(self, step: int, values: Mapping[str, float], best: bool) -> None:
+        """An evaluation gave these values."""
+        text = "  ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in values.items())
+        self.note(f"step {step}  validation: {text}{'  (best so far)' if best else ''}")
+
+    def note(self, text: str) -> None:
+        """One line."""
+        if self._bar is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _open_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
+    bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
+    bar.add_task("starting", total=1.0)
+    bar.start()
+    return bar
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class EventFiles:
+    """TensorBoard event files with the numbers of each evaluation."""
+
+    def __init__(self, folder: str, step: int) -> None:
+        """Write into `folder`; what it holds beyond `step` is from before a resume and is hidden.
+
+        Raises:
+            ConfigError: tensorboard is not installed.
+        """
+        check_tensorboard()
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(folder, purge_step=step + 1)
+
+    def add(self, step: int, values: Mapping[str, Any]) -> None:
+        """One point per number."""
+        for name, value in values.items():
+            if value is not None:
+                self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
+
+
+def check_tensorboard() -> None:
+    """Refuse `training.tensorboard` where it is not installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    from importlib.util import find_spec
+
+    from recurra.errors import ConfigError
+
+    if find_spec("tensorboard") is None:
+        raise ConfigError("training.tensorboard: not installed; pip install 'recurra[tensorboard]'.")

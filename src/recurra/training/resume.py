@@ -1,0 +1,165 @@
+"""Packing of a training state into named tensors and plain values, and back, bit for bit.
+
+Names are prefixed: `model.`, `optimiser.<parameter>|<entry>`, `carried.` (the recurrent state) and
+`generator.` (torch's random generators). What is not a tensor goes into plain JSON values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurra.contracts import State
+from recurra.errors import RunError, StateError
+
+MODEL, OPTIMISER, CARRIED, GENERATOR = "model.", "optimiser.", "carried.", "generator."
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and persistent buffer by name; what is tied is named once.
+
+    The tensors share the model's memory.
+    """
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            tensors[name] = tensor.detach()
+    return tensors
+
+
+def apply_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: object) -> None:
+    """Copy tensors, named as `model_tensors` names them, into a model.
+
+    Args:
+        model: has the same architecture as the one they come from.
+        tensors: by name.
+        source: where they come from, for the error message.
+
+    Raises:
+        RunError: a tensor is missing, not known, or has another shape or type.
+    """
+    own = model_tensors(model)
+    for name in [*own, *tensors]:
+        if name not in tensors:
+            raise RunError(f"{source}: has no tensor {name!r}, which this model needs; damaged or foreign.")
+        if name not in own:
+            raise RunError(
+                f"{source}: holds a tensor {name!r} that this model does not have; foreign weights."
+            )
+        if tensors[name].shape != own[name].shape or tensors[name].dtype != own[name].dtype:
+            raise RunError(
+                f"{source}: {name} expected {_describe(own[name])}, got {_describe(tensors[name])}; the "
+                "weights belong to another configuration."
+            )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def pack_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's tensors, each under its parameter's name."""
+    return {
+        f"{OPTIMISER}{name}|{entry}": value
+        for name, parameter in model.named_parameters()
+        for entry, value in optimiser.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def unpack_optimiser(
+    model: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], source: object
+) -> None:
+    """Give the optimiser the state that `pack_optimiser` took.
+
+    Raises:
+        RunError: a tensor belongs to no parameter, or has another shape than its parameter.
+    """
+    parameters = dict(model.named_parameters())
+    optimiser.state.clear()
+    for key, value in _under(OPTIMISER, tensors).items():
+        name, _, entry = key.rpartition("|")
+        parameter = parameters.get(name)
+        if parameter is None or (value.dim() > 0 and value.shape != parameter.shape):
+            raise RunError(f"{source}: {OPTIMISER}{key} fits no parameter of this model; damaged or foreign.")
+        optimiser.state[parameter][entry] = value.to(parameter.device)
+
+
+def pack_generators(device: torch.device) -> dict[str, Tensor]:
+    """The state of torch's generators: the CPU's, and the device's where it has its own."""
+    states = {f"{GENERATOR}cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states[f"{GENERATOR}cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def unpack_generators(device: torch.device, tensors: Mapping[str, Tensor], source: object) -> None:
+    """Set torch's generators to a packed state; one for a device that was not there then is left alone.
+
+    Raises:
+        RunError: the CPU generator's state is missing or damaged.
+    """
+    states = _under(GENERATOR, tensors)
+    if "cpu" not in states:
+        raise RunError(f"{source}: has no tensor {GENERATOR}cpu; damaged or foreign.")
+    try:
+        torch.set_rng_state(states["cpu"])
+        if device.type == "cuda" and "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], device)
+    except (RuntimeError, TypeError) as error:
+        raise RunError(f"{source}: {GENERATOR}* is no state of a generator; damaged or foreign.") from error
+
+
+def pack_carried(state: State | None) -> dict[str, Tensor]:
+    """The recurrent state carried from window to window, if there is one."""
+    return {} if state is None else {CARRIED + name: tensor for name, tensor in state.tensors()}
+
+
+def unpack_carried(tensors: Mapping[str, Tensor], device: torch.device, source: object) -> State | None:
+    """The inverse of `pack_carried`.
+
+    Raises:
+        RunError: the names are not those of a state.
+    """
+    carried = _under(CARRIED, tensors)
+    if not carried:
+        return None
+    try:
+        return State.from_dict(carried).to(device)
+    except StateError as error:
+        raise RunError(f"{source}: {error}") from error
+
+
+def unpack_model(model: nn.Module, tensors: Mapping[str, Tensor], source: object) -> None:
+    """Copy the packed weights into the model; see `apply_weights`."""
+    apply_weights(model, _under(MODEL, tensors), source)
+
+
+def check_fingerprint(then: Mapping[str, Any], now: Mapping[str, str], source: object) -> None:
+    """Compare the digests of data and program recorded with a run with those found now.
+
+    Raises:
+        RunError: one differs; the message names it.
+    """
+    for key in sorted({*then, *now}):
+        if then.get(key) != now.get(key):
+            raise RunError(
+                f"{source}: {key} is not what the run was started with (digest {_short(then.get(key))} then, "
+                f"{_short(now.get(key))} now); put the original back, or train a new run."
+            )
+
+
+def _short(digest: object) -> str:
+    return "none" if digest is None else str(digest)[:12]
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

@@ -1,0 +1,108 @@
+"""The learning rate over a run: warm-up, then a shape over the run's progress.
+
+Progress is the largest share used up of any limit of the run: updates, epochs or elapsed minutes. So
+under a limit in minutes, `linear` and `cosine` are schedules in elapsed time, and reach their end when
+the time is up, however fast the machine is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from recurra.errors import RunError
+from recurra.training.checks import check_name, check_number
+
+NAMES = ("constant", "linear", "cosine", "plateau", "step")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rate changes (keys `schedule.*`).
+
+    Attributes:
+        name: constant; linear or cosine, from the full rate down to `final`; step, times `factor` every
+            `every` epochs; plateau, times `factor` when `patience` evaluations brought no better loss.
+        warmup_steps: updates over which the rate rises linearly from 0, with any schedule.
+        final: of linear and cosine, the share of the rate at the end, in [0, 1].
+        factor: of step and plateau, in (0, 1].
+        patience: of plateau, in evaluations, 1 or more.
+        every: of step, in epochs, above 0.
+    """
+
+    name: Literal["constant", "linear", "cosine", "plateau", "step"] = "cosine"
+    warmup_steps: int = 50
+    final: float = 0.0
+    factor: float = 0.1
+    patience: int = 2
+    every: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_name("schedule.name", self.name, NAMES)
+        check_number(
+            "schedule.warmup_steps", self.warmup_steps, "0 or more", lambda steps: steps >= 0, whole=True
+        )
+        check_number("schedule.final", self.final, "a number in [0, 1]", lambda share: 0 <= share <= 1)
+        check_number("schedule.factor", self.factor, "a number in (0, 1]", lambda factor: 0 < factor <= 1)
+        check_number(
+            "schedule.patience", self.patience, "1 or more", lambda patience: patience >= 1, whole=True
+        )
+        check_number("schedule.every", self.every, "a number above 0", lambda epochs: epochs > 0)
+
+
+class Schedule:
+    """The schedule of one run; only `plateau` has anything to remember."""
+
+    def __init__(self, config: ScheduleConfig) -> None:
+        self.config = config
+        self.scale = 1.0
+        self.best: float | None = None
+        self.waited = 0
+
+    def factor(self, step: int, epoch: float, progress: float) -> float:
+        """What the learning rate is multiplied with in the update that is about to be made.
+
+        Args:
+            step: updates made before it.
+            epoch: epochs made before it, with their fraction.
+            progress: share of the run used up before it, in [0, 1].
+        """
+        config = self.config
+        warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+        if config.name in ("linear", "cosine"):
+            left = 1.0 - min(max(progress, 0.0), 1.0)
+            share = left if config.name == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+            return warmup * (config.final + (1.0 - config.final) * share)
+        if config.name == "step":
+            return warmup * config.factor ** math.floor(epoch / config.every)
+        return warmup * self.scale
+
+    def evaluated(self, loss: float) -> None:
+        """Take note of an evaluation's loss."""
+        if self.config.name != "plateau":
+            return
+        if self.best is None or loss < self.best:
+            self.best, self.waited = loss, 0
+            return
+        self.waited += 1
+        if self.waited >= self.config.patience:
+            self.scale *= self.config.factor
+            self.waited = 0
+
+    def pack(self) -> dict[str, Any]:
+        """What `unpack` needs to go on, as plain values."""
+        return {"scale": self.scale, "best": self.best, "waited": self.waited}
+
+    def unpack(self, values: dict[str, Any], source: object) -> None:
+        """Go on from packed values.
+
+        Raises:
+            RunError: they are damaged.
+        """
+        try:
+            best = values["best"]
+            self.scale, self.waited = float(values["scale"]), int(values["waited"])
+            self.best = None if best is None else float(best)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{source}: the schedule's values are damaged ({error}).") from error

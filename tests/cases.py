@@ -1,0 +1,62 @@
+"""Recurrent layers with nothing symmetric about them, and inputs and states to go with them.
+
+Random weights and biases everywhere, peepholes and norms included, so that a permuted gate, a dropped bias
+or exchanged states cannot pass unseen. B batch, T time, I input, H hidden.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurra.cells import CELLS
+from recurra.contracts import State
+from recurra.layers.recurrent import Recurrent
+
+ALL_CELLS = tuple(CELLS)
+VENDOR_CELLS = ("elman", "relu_elman", "gru_reset_after", "lstm")
+
+
+@torch.no_grad()
+def randomise(module: nn.Module, scale: float = 0.4) -> None:
+    """Every parameter drawn afresh, gains around 1 and everything else around 0.
+
+    Matrices shrink with their width, so that wide layers are no more chaotic than narrow ones.
+    """
+    for name, parameter in module.named_parameters():
+        parameter.normal_(0.0, scale if parameter.ndim < 2 else 2.0 * scale * parameter.shape[1] ** -0.5)
+        if name.endswith("_gain"):
+            parameter.add_(1.0)
+
+
+def recurrent(
+    cell_name: str, input_size: int, hidden_size: Any, dtype: torch.dtype = torch.float64, **options: Any
+) -> Recurrent:
+    """A `Recurrent` with random parameters, in evaluation mode."""
+    rnn = Recurrent(CELLS[cell_name], input_size, hidden_size, **options).to(dtype)
+    randomise(rnn)
+    return rnn.eval()
+
+
+def random_state(rnn: Recurrent, batch_size: int) -> State:
+    """A state in which no two numbers are equal."""
+    dtype = next(rnn.parameters()).dtype
+    return rnn.zero_state(batch_size).map(lambda tensor: torch.randn(tensor.shape, dtype=dtype) * 0.7)
+
+
+def leaf(tensor: Tensor) -> Tensor:
+    """A copy that collects a gradient of its own."""
+    return tensor.detach().clone().requires_grad_()
+
+
+def difference(first: Tensor, second: Tensor) -> float:
+    """The largest difference relative to the largest magnitude, as the design defines equal results."""
+    assert first.shape == second.shape, f"{list(first.shape)} and {list(second.shape)}"
+    if first.numel() == 0:
+        return 0.0
+    scale = max(first.abs().max().item(), second.abs().max().item(), 1e-30)
+    worst = (first.double() - second.double()).abs().max().item() / scale
+    assert worst == worst, "not a number"
+    return worst

@@ -1,0 +1,158 @@
+"""Cells on their own: parameters, initial values, and one step by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import cases
+import oracle
+from recurra import Cell, CellError, ShapeError
+from recurra.cells import CELLS, GRU, LSTM, CoursePeepholeLSTM, GRUResetAfter, PeepholeLSTM
+
+INPUT, HIDDEN, BATCH = 3, 5, 4
+
+
+def small(cell_name: str) -> Cell:
+    cell = CELLS[cell_name](INPUT, HIDDEN).double()
+    cases.randomise(cell)
+    return cell
+
+
+@pytest.mark.parametrize("name", cases.ALL_CELLS)
+def test_one_step_equals_the_oracle(name):
+    cell = small(name)
+    x = torch.randn(BATCH, INPUT, dtype=torch.float64)
+    states = [torch.randn(BATCH, HIDDEN, dtype=torch.float64) for _ in cell.state]
+    new = cell(x, states if len(states) > 1 else states[0])
+    new = new if isinstance(new, tuple) else (new,)
+    start = [[dict(zip(cell.state, states, strict=True))]]
+    _, expected = oracle.run(name, [[cell]], x[:, None], start)
+    for state, value in zip(cell.state, new, strict=True):
+        assert cases.difference(value, expected[0][0][state]) < 1e-12
+
+
+def test_how_a_cell_is_called():
+    x, h, c = torch.randn(BATCH, INPUT), torch.randn(BATCH, HIDDEN), torch.randn(BATCH, HIDDEN)
+    new_h, new_c = LSTM(INPUT, HIDDEN)(x, (h, c))
+    assert new_h.shape == new_c.shape == h.shape
+    assert GRU(INPUT, HIDDEN)(x, h).shape == h.shape
+
+
+@pytest.mark.parametrize("name", cases.ALL_CELLS)
+def test_parameters_are_those_documented(name):
+    rows = len(oracle.GATES[name]) * HIDDEN
+    shapes = {"input_weight": (rows, INPUT), "hidden_weight": (rows, HIDDEN), "bias": (rows,)}
+    if name == "gru_reset_after":
+        shapes["hidden_bias"] = (rows,)
+    if "peephole" in name:
+        shapes |= {f"vector_{gate}": (HIDDEN,) for gate in ("update", "forget", "output")}
+    if name == "layer_norm_lstm":
+        del shapes["bias"]
+        normed = ("update", "forget", "candidate", "output", "memory")
+        shapes |= {f"norm_{gate}_{part}": (HIDDEN,) for gate in normed for part in ("gain", "shift")}
+    cell = CELLS[name](INPUT, HIDDEN)
+    assert {key: tuple(value.shape) for key, value in cell.named_parameters()} == shapes
+    assert cell.program.gates == oracle.GATES[name]
+    assert cell.state == oracle.STATES[name]
+
+
+@pytest.mark.parametrize("name", cases.ALL_CELLS)
+def test_initial_values(name):
+    """Forget 1, other biases 0, gains 1, peepholes 0; Glorot and orthogonal weights, gate by gate."""
+    hidden, inputs = 16, 9
+    cell = CELLS[name](inputs, hidden)
+    limit = (6 / (inputs + hidden)) ** 0.5
+    for gate in oracle.GATES[name]:
+        weight = cell.rows("input_weight", gate)
+        assert 0.8 * limit < weight.abs().max() <= limit
+        square = cell.rows("hidden_weight", gate)
+        torch.testing.assert_close(square @ square.T, torch.eye(hidden), rtol=0, atol=1e-5)
+        if cell.bias is not None:
+            assert (cell.rows("bias", gate) == float(gate == "forget")).all()
+    assert cell.hidden_bias is None or not cell.hidden_bias.any()
+    for key, value in cell.named_parameters():
+        if key.startswith("vector_"):
+            assert not value.any()
+        if key.startswith("norm_"):
+            assert (value == float(key.endswith("_gain") or key == "norm_forget_shift")).all()
+
+
+def test_vectors_are_uniform_where_nothing_else_is_said():
+    class Mine(Cell):
+        gates = ("a",)
+        vectors = ("scale", "fixed")
+        initial_vector = {"fixed": 1.0}
+
+        def step(self, affine, h):
+            return (affine("a") + affine.vector("scale") * h + affine.vector("fixed")).tanh()
+
+    cell = Mine(2, 64)
+    assert 0.1 < cell.vector_scale.abs().max() <= 1 / 8
+    assert (cell.vector_fixed == 1).all()
+    assert cell.hidden_weight is None
+
+
+def test_rows_exist_only_for_the_halves_that_are_used():
+    class Mine(Cell):
+        gates = ("both", "from_input", "from_hidden")
+
+        def step(self, affine, h):
+            return affine("both", h).tanh() + affine.input("from_input") * affine.hidden("from_hidden", h)
+
+    cell = Mine(INPUT, HIDDEN)
+    assert cell.program.input_gates == ("both", "from_input")
+    assert cell.program.hidden_gates == ("both", "from_hidden")
+    assert cell.program.hidden_bias_gates == ("from_hidden",)
+    shapes = {key: tuple(value.shape) for key, value in cell.named_parameters()}
+    assert shapes == {"input_weight": (10, 3), "hidden_weight": (10, 5), "bias": (10,), "hidden_bias": (5,)}
+
+
+def test_has_bias_false_removes_both_biases():
+    class Mine(GRUResetAfter):
+        has_bias = False
+
+    cell = Mine(INPUT, HIDDEN)
+    assert cell.bias is None
+    assert cell.hidden_bias is None
+
+
+def test_initial_bias_under_a_norms_name_sets_its_shift():
+    class Mine(CELLS["layer_norm_lstm"]):
+        initial_bias = {"memory": 2.0}
+
+    cell = Mine(INPUT, HIDDEN)
+    assert (cell.norm_memory_shift == 2).all()
+    assert not cell.norm_forget_shift.any()
+
+
+def test_the_two_peephole_forms_differ():
+    torch.manual_seed(3)
+    one, other = PeepholeLSTM(INPUT, HIDDEN), CoursePeepholeLSTM(INPUT, HIDDEN)
+    cases.randomise(one)
+    other.load_state_dict(one.state_dict())
+    x, h, c = torch.randn(BATCH, INPUT), torch.randn(BATCH, HIDDEN), torch.randn(BATCH, HIDDEN)
+    (h_one, c_one), (h_other, c_other) = one(x, (h, c)), other(x, (h, c))
+    torch.testing.assert_close(c_one, c_other)
+    assert cases.difference(h_one, h_other) > 1e-2
+
+
+@pytest.mark.parametrize("sizes", [(0, 5), (3, -1), (3, 2.0), (True, 3), ("3", 5)])
+def test_sizes_are_checked(sizes):
+    with pytest.raises(ShapeError, match=r"expected a whole number of at least 1"):
+        LSTM(*sizes)
+
+
+def test_a_step_checks_its_shapes():
+    cell, x, h = LSTM(INPUT, HIDDEN), torch.zeros(BATCH, INPUT), torch.zeros(BATCH, HIDDEN)
+    with pytest.raises(ShapeError, match=r"state: expected 2 \(h, c\), got 1"):
+        cell(x, h)
+    with pytest.raises(ShapeError, match="x_t: expected"):
+        cell(torch.zeros(BATCH, INPUT + 1), (h, h))
+    with pytest.raises(ShapeError, match="c: expected"):
+        cell(x, (h, h[:1]))
+
+
+def test_a_cell_without_step():
+    with pytest.raises(CellError, match="Mine defines no step"):
+        type("Mine", (Cell,), {"gates": ("a",)})(2, 3)

@@ -1,0 +1,61 @@
+"""Training curves from few records, many records and incomplete ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recurra.errors import DataError
+from recurra.inspection.curves import plot_training, save_training
+
+
+def record(step: int, **values: object) -> dict[str, object]:
+    usual = {"train_loss": 2.0 + 1 / step, "valid_loss": 2.5 + 1 / step, "learning_rate": 1e-3 / step}
+    rates = {"gradient_norm": 0.7, "clip_rate": 0.25, "tokens_per_second": 21_500.0}
+    return {"step": step, "epoch": 1, **usual, **rates, **values}
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("steps", [[7], [1, 2], list(range(1, 200))])
+def test_one_record_and_many_are_drawn(tmp_path: Path, steps: list[int], scale: str) -> None:
+    path = save_training([record(step) for step in steps], tmp_path / "plots" / "training.png", scale)  # type: ignore[arg-type]
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert len(path.read_bytes()) > 10_000
+    assert [each.name for each in path.parent.iterdir()] == ["training.png"]
+
+
+def test_lines_hold_the_values_and_axes_their_units() -> None:
+    records = [record(10, train_loss=None), record(20, valid_loss=float("nan")), record(30, clip_rate=0.5)]
+    figure = plot_training(records)
+    loss, *panels = figure.axes
+    lines = {line.get_label(): line for line in loss.lines}
+    assert lines["training"].get_xdata().tolist() == [20, 30]  # type: ignore[union-attr]
+    assert lines["validation"].get_xdata().tolist() == [10, 30]  # type: ignore[union-attr]
+    assert "nats per token" in loss.get_ylabel()
+    assert loss.get_title(loc="right").startswith("best validation 2.5333")
+    assert all(
+        axes.get_xlabel() == "step (updates)" and "(" in axes.get_ylabel() + "(" for axes in figure.axes
+    )
+    clipped = next(axes for axes in panels if axes.get_title(loc="left") == "Clipped updates")
+    assert clipped.lines[0].get_ydata().tolist() == [25.0, 25.0, 50.0]  # type: ignore[union-attr]
+
+
+def test_what_no_record_holds_gets_no_panel() -> None:
+    assert len(plot_training([{"step": 5, "valid_loss": 3.0}]).axes) == 1
+    assert len(plot_training([{"step": 5, "valid_loss": 3.0, "learning_rate": 0.1}]).axes) == 2
+
+
+def test_nothing_to_draw_is_refused() -> None:
+    with pytest.raises(DataError, match="at least one"):
+        plot_training([])
+    with pytest.raises(DataError, match="line 2: expected a number under 'step', got None"):
+        plot_training([record(1), {"valid_loss": 3.0}])
+
+
+def test_the_callers_matplotlib_settings_are_left_alone() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plot_training([record(1)])
+    assert dict(matplotlib.rcParams) == before

@@ -1,0 +1,392 @@
+"""The loop: exact resume, limits, what an update computes, and what it does when things go wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import os
+import re
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from recurra.errors import ConfigError, RunError, TrainingError
+from recurra.training.config import TrainingConfig
+from recurra.training.optimiser import OptimiserConfig
+from recurra.training.run_directory import RunDirectory
+from recurra.training.schedule import ScheduleConfig
+from training.tiny import ROWS, WINDOW, Setup, TinyJob, assert_same_end
+
+PLATEAU = ScheduleConfig("plateau", warmup_steps=2, factor=0.5, patience=1)
+STEP = ScheduleConfig("step", warmup_steps=0, factor=0.5, every=0.5)
+
+
+def setups() -> dict[str, Setup]:
+    return {
+        "adamw, cosine": Setup.of(steps=23, evaluate_every=4, save_every=6),
+        "adam, by value": Setup.of(
+            optimiser="adam", steps=17, evaluate_every=5, save_every=6, clip_value=0.01
+        ),
+        "sgd, step": Setup.of(STEP, "sgd", epochs=3.5, save_every=6, clip_norm=None),
+        "accumulate, plateau": Setup.of(
+            PLATEAU, "sgd", epochs=9, accumulate=4, save_every=6, evaluate_every=1
+        ),
+        "last weights": Setup.of(steps=13, evaluate_every=3, save_every=6, weights="last", keep=3),
+        "bfloat16": Setup.of(steps=13, evaluate_every=3, save_every=6, precision="bfloat16"),
+        "early stopping": Setup.of(
+            ScheduleConfig("constant"), "sgd", steps=200, evaluate_every=2, patience=4, save_every=6
+        ),
+    }
+
+
+def interrupt_after(job: TinyJob, calls: int) -> None:
+    """Ctrl-C during the given call of `loss`."""
+    loss = job.loss
+
+    def loss_with_signal(batch, state):
+        if job.calls + 1 == calls:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(batch, state)
+
+    job.loss = loss_with_signal  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("name", list(setups()))
+def test_stop_and_resume_equals_uninterrupted_bit_for_bit(tmp_path, name):
+    setup = setups()[name]
+    loop = setup.training.precision == "bfloat16"
+    whole = setup.train(tmp_path / "whole", TinyJob(loop=loop))
+    job = TinyJob(loop=loop)
+    interrupt_after(job, 2)
+    result = setup.train(tmp_path / "parts", job)
+    parts = 1
+    while result.interrupted:
+        job = TinyJob(loop=loop)
+        torch.rand(parts)  # the generators are in another state when a run is resumed
+        interrupt_after(job, 2 * parts + 1)
+        result = setup.resume(tmp_path / "parts", job)
+        parts += 1
+    assert parts >= 3
+    assert (result.step, result.reason, result.best_loss) == (whole.step, whole.reason, whole.best_loss)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+    rates = [row["learning_rate"] for row in RunDirectory.open(tmp_path / "whole").metrics()]
+    assert setup.schedule.name == "constant" or rates[-1] < max(rates)
+
+
+def test_early_stopping_ends_before_the_limit_and_keeps_the_best(tmp_path):
+    result = setups()["early stopping"].train(tmp_path / "run")
+    losses = [row["valid_loss"] for row in RunDirectory.open(tmp_path / "run").metrics()]
+    assert result.reason == "patience"
+    assert result.step < 200
+    assert result.best_loss == min(losses)
+    assert losses.index(min(losses)) == len(losses) - 1 - 4
+
+
+def test_model_safetensors_holds_the_best_weights_not_the_last(tmp_path):
+    job = TinyJob()
+    setup = setups()["early stopping"]
+    result = setup.train(tmp_path / "run", job)
+    weights = RunDirectory.open(tmp_path / "run").load_weights()
+    assert not torch.equal(weights["embedding.weight"], job.model.embedding.weight)
+    with torch.no_grad():
+        for name, tensor in job.model.named_parameters():
+            tensor.copy_(weights[name])
+        job.model.eval()
+        assert job.evaluate()["loss"] == result.best_loss
+
+
+def test_one_update_is_the_hand_written_one(tmp_path):
+    """Two updates of two windows each: mean per token over both, state carried and detached, clipped."""
+    setup = Setup(
+        TrainingConfig(steps=2, accumulate=2, clip_norm=0.05),
+        OptimiserConfig("sgd", learning_rate=0.5, momentum=0.9),
+        ScheduleConfig("linear", warmup_steps=0),
+    )
+    job, other = TinyJob(), TinyJob()
+    job.model.dropout.p = other.model.dropout.p = 0.0
+    setup.train(tmp_path / "run", job)
+
+    batches, state = other.batches(0), None
+    optimiser = torch.optim.SGD(other.model.parameters(), lr=0.5, momentum=0.9)
+    for pair, rate in ((batches[:2], 0.5), (batches[2:4], 0.25)):
+        optimiser.zero_grad()
+        total = 0.0
+        for batch in pair:
+            loss, _, state = other.loss(batch, state)
+            state = state.detach()
+            total = total + loss
+        (total / (2 * ROWS * WINDOW)).backward()
+        norm = nn.utils.clip_grad_norm_(other.model.parameters(), 0.05)
+        assert norm > 0.05
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.step()
+    for mine, theirs in zip(job.model.parameters(), other.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_state_is_carried_where_a_batch_continues_and_nowhere_else(tmp_path):
+    job = TinyJob()
+    Setup.of(epochs=2).train(tmp_path / "run", job)
+    assert job.states_given == [False, *[True] * 5] * 2
+
+
+def test_metrics_line_tells_the_truth(tmp_path):
+    result = Setup.of(epochs=2, clip_norm=1e-3).train(tmp_path / "run")
+    first, last = RunDirectory.open(tmp_path / "run").metrics()
+    assert (first["step"], first["epoch"], first["tokens"]) == (6, 1.0, 6 * ROWS * WINDOW)
+    assert (last["step"], last["epoch"], last["tokens"]) == (12, 2.0, 12 * ROWS * WINDOW)
+    assert first["clip_rate"] == 1.0
+    assert 0.0 < last["gradient_norm"] < math.inf
+    assert 0.0 < last["valid_loss"] < 3.0
+    assert last["valid_perplexity"] > 1.0
+    assert 0.0 < last["train_loss"] < 3.0
+    assert 0.0 < first["seconds"] < last["seconds"]
+    assert last == result.metrics
+
+
+def test_fraction_of_an_epoch(tmp_path):
+    result = Setup.of(epochs=1.5).train(tmp_path / "run")
+    assert (result.step, result.epoch, result.reason) == (9, 1.5, "epochs")
+
+
+def test_last_update_ends_within_the_minutes_and_evaluations_count(tmp_path):
+    class SlowJob(TinyJob):
+        def evaluate(self):
+            time.sleep(0.15)
+            return super().evaluate()
+
+    setup = Setup.of(ScheduleConfig("linear", warmup_steps=0), minutes=1.0 / 60, evaluate_every=10)
+    job = SlowJob(pause=0.01)
+    started = time.perf_counter()
+    result = setup.train(tmp_path / "run", job)
+    took = time.perf_counter() - started
+    rows = RunDirectory.open(tmp_path / "run").metrics()
+    assert result.reason == "minutes"
+    assert 0.5 < result.seconds <= 1.0
+    assert took < 2.0
+    assert len(rows) >= 2
+    assert rows[-1]["step"] == result.step
+    assert rows[-1]["learning_rate"] < 0.6 * 2e-3  # linear in elapsed time, not in epochs or steps
+    assert result.step < 1.0 / 0.01 - 10  # the evaluations took their share
+
+
+def test_time_limited_run_carries_its_elapsed_time(tmp_path):
+    setup = Setup.of(minutes=0.8 / 60, evaluate_every=1000)
+    job = TinyJob(pause=0.01)
+    interrupt_after(job, 25)
+    first = setup.train(tmp_path / "run", job)
+    assert first.interrupted
+    started = time.perf_counter()
+    second = setup.resume(tmp_path / "run", TinyJob(pause=0.01))
+    assert time.perf_counter() - started < 0.8 - first.seconds + 0.25
+    assert second.reason == "minutes"
+    assert first.seconds < second.seconds <= 0.8
+    again = setup.resume(tmp_path / "run", TinyJob(pause=0.01))
+    assert again.step == second.step
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    setup = Setup.of(steps=7)
+    first = setup.train(tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    second = setup.resume(tmp_path / "run")
+    assert dataclasses.replace(first, metrics={}) == dataclasses.replace(second, metrics={})
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
+
+
+def test_extending_a_run_is_noted_and_goes_on(tmp_path, capsys):
+    Setup.of(steps=7).train(tmp_path / "run")
+    result = Setup.of(steps=9).resume(tmp_path / "run")
+    assert result.step == 9
+    assert "training.steps was 7 and is now 9" in capsys.readouterr().err
+
+
+def test_threads_are_set_for_the_run_and_a_change_is_noted(tmp_path, capsys):
+    before = torch.get_num_threads()
+    Setup.of(steps=2, threads=1).train(tmp_path / "run")
+    assert torch.get_num_threads() == before
+    assert capsys.readouterr().err.count("note:") == 0
+    Setup.of(steps=3, threads=2).resume(tmp_path / "run")
+    assert "threads was 1 and is now 2" in capsys.readouterr().err
+
+
+def test_interrupt_before_the_first_evaluation_leaves_the_present_weights(tmp_path):
+    job = TinyJob()
+    interrupt_after(job, 3)
+    result = Setup.of(steps=50).train(tmp_path / "run", job)
+    assert (result.interrupted, result.step, result.best_loss) == (True, 3, None)
+    run = RunDirectory.open(tmp_path / "run")
+    assert torch.equal(run.load_weights()["embedding.weight"], job.model.embedding.weight)
+    assert run.load_resume().step == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupt_during_an_evaluation_makes_it_again(tmp_path):
+    class StoppedJob(TinyJob):
+        def evaluate(self):
+            torch.rand(5)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5.0)
+            raise AssertionError("a signal stops an evaluation at once")
+
+    setup = Setup.of(steps=11, evaluate_every=4)
+    setup.train(tmp_path / "whole")
+    result = setup.train(tmp_path / "parts", StoppedJob())
+    assert (result.interrupted, result.step) == (True, 4)
+    setup.resume(tmp_path / "parts")
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_second_interrupt_stops_at_once(tmp_path):
+    class StubbornJob(TinyJob):
+        def loss(self, batch, state):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().loss(batch, state)
+
+    with pytest.raises(KeyboardInterrupt):
+        Setup.of(steps=11).train(tmp_path / "run", StubbornJob())
+    assert RunDirectory.open(tmp_path / "run").load_resume().step == 0
+
+
+def test_training_outside_the_main_thread(tmp_path):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(Setup.of(steps=3).train(tmp_path / "run")))
+    thread.start()
+    thread.join()
+    assert results[0].step == 3
+
+
+def test_nan_loss_stops_and_keeps_the_last_good_state(tmp_path):
+    job = TinyJob(spoil_at=8)
+    with pytest.raises(
+        TrainingError, match=r"^step 8: the loss is nan; .*of step 6\..*learning_rate"
+    ) as caught:
+        Setup.of(steps=50).train(tmp_path / "run", job)
+    assert "\n" not in str(caught.value)
+    run = RunDirectory.open(tmp_path / "run")
+    state = run.load_resume()
+    assert state.step == 6
+    assert all(tensor.isfinite().all() for tensor in state.tensors.values() if tensor.is_floating_point())
+    assert all(tensor.isfinite().all() for tensor in run.load_weights().values())
+    assert all(parameter.isfinite().all() for parameter in job.model.parameters())
+
+
+def test_nan_evaluation_stops(tmp_path):
+    class NanJob(TinyJob):
+        def evaluate(self):
+            return {"loss": math.nan}
+
+    with pytest.raises(TrainingError, match=r"^step 6: the validation loss is nan; .*step 0"):
+        Setup.of(steps=50).train(tmp_path / "run", NanJob())
+
+
+def test_infinite_score_is_null_in_the_metrics(tmp_path):
+    class InfiniteJob(TinyJob):
+        def evaluate(self):
+            return {**super().evaluate(), "perplexity": math.inf}
+
+    Setup.of(steps=2).train(tmp_path / "run", InfiniteJob())
+    assert RunDirectory.open(tmp_path / "run").metrics()[0]["valid_perplexity"] is None
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [({"data.train": "other"}, "data.train .*digest abc.* then, other now"), ({}, "none now")],
+)
+def test_changed_fingerprint_is_refused(tmp_path, now, expected):
+    setup = dataclasses.replace(Setup.of(steps=4), fingerprint={"data.train": "abcdef"})
+    setup.train(tmp_path / "run")
+    with pytest.raises(RunError, match=expected):
+        dataclasses.replace(Setup.of(steps=9), fingerprint=now).resume(tmp_path / "run")
+
+
+def test_changed_batch_size_is_refused(tmp_path):
+    Setup.of(steps=4).train(tmp_path / "run")
+    with pytest.raises(RunError, match=r"training\.batch_size was 32 and is now 8"):
+        Setup.of(steps=9, batch_size=8).resume(tmp_path / "run")
+
+
+def test_fit_without_resume_refuses_a_trained_run(tmp_path):
+    setup = Setup.of(steps=4)
+    setup.train(tmp_path / "run")
+    with pytest.raises(RunError, match="trained for 4 steps already"):
+        setup.fit(RunDirectory.open(tmp_path / "run"), TinyJob())
+
+
+def test_no_batches_is_an_error_not_a_loop(tmp_path):
+    class EmptyJob(TinyJob):
+        def batches(self, epoch):
+            return []
+
+    with pytest.raises(TrainingError, match="no batch"):
+        Setup.of(steps=4).train(tmp_path / "run", EmptyJob())
+
+
+def test_progress_is_lines_on_stderr_and_nothing_on_stdout(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("recurra.training.display.LINE_SECONDS", 0.0)
+    Setup.of(steps=7).train(tmp_path / "run")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "step 3  epoch 0.50  loss " in captured.err
+    assert "tokens/s" in captured.err
+    assert " left" in captured.err
+    assert "step 6  validation: loss " in captured.err
+
+
+def test_progress_bar_on_a_terminal(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("recurra.training.display.BAR_SECONDS", 0.0)
+    Setup.of(steps=7).train(tmp_path / "run")
+    shown = sys.stderr.getvalue()
+    assert "57% step 4  epoch 0.67  loss " in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert "step 6  validation: loss " in shown
+
+
+def test_tensorboard_writes_event_files(tmp_path):
+    pytest.importorskip("tensorboard")
+    Setup.of(steps=3, tensorboard=True).train(tmp_path / "run")
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("batch_size", 0),
+        ("bptt", -1),
+        ("accumulate", 1.5),
+        ("steps", 0),
+        ("epochs", 0.0),
+        ("minutes", math.nan),
+        ("clip_norm", 0.0),
+        ("clip_value", -1.0),
+        ("precision", "float16"),
+        ("device", "tpu"),
+        ("seed", -1),
+        ("keep", -1),
+        ("patience", 0),
+        ("threads", "2"),
+        ("weights", "first"),
+        ("tensorboard", "yes"),
+    ],
+)
+def test_bad_values_are_refused_by_key(key, value):
+    with pytest.raises(ConfigError, match=rf"^training\.{key}: expected .*, got "):
+        TrainingConfig(**{key: value})
+
+
+def test_ten_epochs_where_no_limit_is_given():
+    assert TrainingConfig().epochs == 10.0
+    assert TrainingConfig(steps=5).epochs is None

@@ -1,0 +1,163 @@
+"""A tiny real job: an LSTM over random symbols with dropout, carried state and an epoch order of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch._dynamo  # what the first optimiser imports: here, it is shared by all forked processes
+from torch import Tensor, nn
+
+from recurra.contracts import Batch, State
+from recurra.training.config import TrainingConfig
+from recurra.training.loop import Result, fit, initial_state
+from recurra.training.optimiser import OptimiserConfig
+from recurra.training.resume import model_tensors
+from recurra.training.run_directory import RunDirectory
+from recurra.training.schedule import ScheduleConfig
+
+SYMBOLS, HIDDEN, ROWS, WINDOW, WINDOWS = 7, 9, 3, 5, 6
+
+
+class CellLoop(nn.LSTMCell):
+    """The same layer as a plain loop: oneDNN has no bfloat16 LSTM on most CPUs."""
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None):  # type: ignore[override]
+        state = None if state is None else (state[0][0], state[1][0])
+        outputs = []
+        for step in x.unbind(1):
+            state = super().forward(step, state)
+            outputs.append(state[0])
+        assert state is not None
+        return torch.stack(outputs, 1), (state[0][None], state[1][None])
+
+
+class TinyModel(nn.Module):
+    def __init__(self, loop: bool) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(SYMBOLS, HIDDEN)
+        self.lstm = CellLoop(HIDDEN, HIDDEN) if loop else nn.LSTM(HIDDEN, HIDDEN, batch_first=True)
+        self.dropout = nn.Dropout(0.3)
+        self.output = nn.Linear(HIDDEN, SYMBOLS)
+        self.output.weight = self.embedding.weight  # tied: named once in the files
+
+    def forward(self, ids: Tensor, state: State | None) -> tuple[Tensor, State]:
+        carried = None if state is None else tuple(state.layers[0][0][name][None] for name in ("h", "c"))
+        outputs, (h, c) = self.lstm(self.embedding(ids), carried)
+        return self.output(self.dropout(outputs)), State((({"h": h[0], "c": c[0]},),))
+
+
+class TinyJob:
+    """Epochs of one stream cut into windows; `spoil_at` makes the loss NaN from that call on."""
+
+    def __init__(self, seed: int = 1, spoil_at: int | None = None, pause: float = 0.0, loop=False) -> None:
+        torch.manual_seed(seed)
+        self.seed, self.spoil_at, self.pause = seed, spoil_at, pause
+        self.model = TinyModel(loop)
+        self.calls = 0
+        self.states_given: list[bool] = []
+
+    def batches(self, epoch: int) -> Sequence[Batch]:
+        generator = torch.Generator().manual_seed(1000 * self.seed + epoch)
+        order = torch.arange(ROWS)[:, None] + torch.arange(WINDOW * WINDOWS + 1)[None]
+        noise = torch.randint(0, 2, order.shape, generator=generator)
+        ids = (order + noise) % SYMBOLS
+        return [
+            Batch(ids[:, k : k + WINDOW], ids[:, k + 1 : k + 1 + WINDOW], ROWS * WINDOW, continues=k > 0)
+            for k in range(0, WINDOW * WINDOWS, WINDOW)
+        ]
+
+    def loss(self, batch: Batch, state: State | None) -> tuple[Tensor, int, State | None]:
+        time.sleep(self.pause)
+        self.calls += 1
+        self.states_given.append(state is not None)
+        logits, state = self.model(batch.inputs, state)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+        if self.spoil_at is not None and self.calls >= self.spoil_at:
+            loss = loss * float("nan")
+        return loss, batch.tokens, state
+
+    def evaluate(self) -> dict[str, float]:
+        loss_sum, tokens = 0.0, 0
+        for batch in self.batches(10**6):
+            logits, _ = self.model(batch.inputs, None)
+            loss_sum += (
+                float(nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())) * ROWS
+            )
+            tokens += ROWS
+        torch.rand(1)  # an evaluation may draw random numbers
+        return {"loss": loss_sum / tokens, "perplexity": 2.0 ** (loss_sum / tokens)}
+
+
+@dataclasses.dataclass
+class Setup:
+    training: TrainingConfig = dataclasses.field(default_factory=lambda: TrainingConfig(steps=20))
+    optimiser: OptimiserConfig = dataclasses.field(default_factory=OptimiserConfig)
+    schedule: ScheduleConfig = dataclasses.field(default_factory=lambda: ScheduleConfig(warmup_steps=3))
+    fingerprint: dict[str, str] = dataclasses.field(default_factory=dict)
+    before: float = 0.0
+
+    @classmethod
+    def of(cls, schedule=None, optimiser="adamw", before=0.0, **training) -> Setup:
+        schedule = schedule or ScheduleConfig(warmup_steps=3)
+        return cls(TrainingConfig(**training), OptimiserConfig(name=optimiser), schedule, {}, before)
+
+    def write_files(self, folder: Path) -> None:
+        (folder / "vocabulary.json").write_text("{}")
+        time.sleep(self.before)
+
+    def create(self, path: Path, job: TinyJob, overwrite: bool = False) -> RunDirectory:
+        return RunDirectory.create(
+            path,
+            {"task": "tiny", "training": dataclasses.asdict(self.training)},
+            self.write_files,
+            model_tensors(job.model),
+            initial_state(job, self.training, self.optimiser, self.schedule, self.fingerprint),
+            overwrite,
+        )
+
+    def fit(self, run: RunDirectory, job: TinyJob, resume: bool = False) -> Result:
+        return fit(job, self.training, self.optimiser, self.schedule, run, resume, self.fingerprint)
+
+    def train(self, path: Path, job: TinyJob | None = None) -> Result:
+        job = job or TinyJob()
+        return self.fit(self.create(path, job), job)
+
+    def resume(self, path: Path, job: TinyJob | None = None) -> Result:
+        return self.fit(RunDirectory.open(path), job or TinyJob(seed=1), resume=True)
+
+
+def everything(path: Path) -> dict[str, Tensor]:
+    """The run's end: resume tensors (weights, optimiser, generators, carried state), and the weights to use."""
+    run = RunDirectory.open(path)
+    state = run.load_resume()
+    return state.tensors | {f"best.{name}": tensor for name, tensor in run.load_weights().items()}
+
+
+def assert_same_end(left: Path, right: Path) -> None:
+    """Bit for bit the same tensors, and the same metrics but for the clock."""
+    mine, theirs = everything(left), everything(right)
+    assert set(mine) == set(theirs)
+    different = [name for name in mine if not torch.equal(mine[name], theirs[name])]
+    assert not different, different
+    rows = [
+        [{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in run.metrics()]
+        for run in (RunDirectory.open(left), RunDirectory.open(right))
+    ]
+    for here, there in zip(*rows, strict=True):
+        assert here == there, {
+            key: (here[key], there.get(key)) for key in here if here[key] != there.get(key)
+        }
+
+
+def run_in_process(folder: Path, resume: bool, options: dict[str, object], before: float) -> None:
+    """Train in a process of its own; `before` seconds pass while the directory is being built."""
+    torch.set_num_threads(1)
+    setup = Setup.of(before=before, **options)
+    if resume:
+        setup.resume(folder, TinyJob(pause=0.002))
+    else:
+        setup.train(folder, TinyJob(pause=0.002))
