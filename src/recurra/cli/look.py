@@ -31,10 +31,20 @@ def gradients(arguments: list[str]) -> None:
     _check(values)
     from recurra.inspection import gradients
 
-    rnn, x, _ = _of_a_run(values) if values.run is not None else _untrained(values)
-    flows = gradients.measure(rnn, x, probes=values.probes, max_lag=values.max_lag, seed=values.seed)
-    for flow in flows:
-        print(gradients.verdict(flow).text)
+    rnn, x, folder, metrics = _of_a_run(values) if values.run is not None else _untrained(values)
+    report = gradients.inspect_gradients(
+        rnn,
+        x,
+        folder,
+        metrics,
+        title=str(values.run or values.cell),
+        probes=values.probes,
+        max_lag=values.max_lag,
+        seed=values.seed,
+    )
+    for file in report.files:
+        print(f"recurra: wrote {file}", file=sys.stderr)
+    print("\n".join(report.lines()))
 
 
 def gates(arguments: list[str]) -> None:
@@ -48,14 +58,30 @@ def gates(arguments: list[str]) -> None:
     options.positional("run", "the run's folder")
     options.group("what is coloured")
     options.add("text", str, None, "the text to read", "TEXT")
-    options.add("layer", int, 1, "which layer, counted from 1", "L")
-    options.add("units", int, 32, "how many units, those that vary most", "N")
+    options.add(
+        "what", str | None, None, "a state or gate by name; without it, the cell's last state", "NAME"
+    )
+    options.add("layer", int | None, None, "which layer, counted from 1; without it, the last", "L")
+    options.add("units", int, 8, "how many units the picture shows, those that vary most", "N")
     options.add("out", str, None, "folder for what is saved; without it, the run's plots", "FOLDER")
     add_cell(options)
     values = options.parse(arguments)
     if values.text is None:
         raise ConfigError("--text: expected a text to read, got none; add --text TEXT.")
-    raise NotImplementedError("waits for recurra.inspection.gates")
+
+    import torch
+
+    from recurra.inspection.gates import inspect_gates
+
+    run = load_run(values)
+    if run.model.note_sets:
+        raise ConfigError("inspect gates: a model of note sets has no text to colour; use inspect gradients.")
+    ids = run.vocabulary.encode_line(check_text("--text", values.text))
+    symbols = ["\n" if index == run.vocabulary.line_end else run.vocabulary.symbols[index] for index in ids]
+    folder = Path(values.out or run.path / "plots")
+    tokens = torch.from_numpy(ids).to(run.device)
+    for file in inspect_gates(run.model, tokens, symbols, folder, values.what, values.layer, values.units):
+        print(file)
 
 
 def _gradient_options() -> Options:
@@ -102,8 +128,8 @@ def _check(values: Namespace) -> None:
             raise ConfigError(f"--{name}: expected at least 1, got {value}.")
 
 
-def _untrained(values: Namespace) -> tuple[Recurrent, Tensor, Path]:
-    """Layers of a cell with fresh weights, inputs `[B, T, I]` from a normal distribution, and the folder."""
+def _untrained(values: Namespace) -> tuple[Recurrent, Tensor, Path, list[dict[str, Any]]]:
+    """Layers of a cell with fresh weights, normal inputs `[B, T, I]`, the folder, and no metrics."""
     import torch
 
     from recurra.cells import resolve
@@ -114,17 +140,19 @@ def _untrained(values: Namespace) -> tuple[Recurrent, Tensor, Path]:
     rnn = Recurrent(
         cell, values.input_size, values.hidden_size, values.num_layers, bidirectional=values.bidirectional
     )
-    return rnn, torch.randn(values.rows, values.length, values.input_size), Path(values.out or "plots")
+    x = torch.randn(values.rows, values.length, values.input_size)
+    return rnn, x, Path(values.out or "plots"), []
 
 
-def _of_a_run(values: Namespace) -> tuple[Recurrent, Tensor, Path]:
-    """A run's layers, their inputs `[B, T, I]` on a text, and the folder."""
+def _of_a_run(values: Namespace) -> tuple[Recurrent, Tensor, Path, list[dict[str, Any]]]:
+    """A run's layers, their inputs `[B, T, I]` on a text, the folder, and the lines of its metrics."""
     run = load_run(values)
     inputs = _text_inputs(run, values.text, values.rows, values.length)
     return (
         run.model.rnn,
         run.model.embed(inputs.to(run.device)).detach(),
         Path(values.out or run.path / "plots"),
+        run.directory.metrics(),
     )
 
 

@@ -165,7 +165,9 @@ class LMRun:
             ConfigError: the model is one of note sets.
         """
         if self.model.note_sets:
-            raise ConfigError("score: a model of note sets scores no text; use evaluate with a JSON file of notes.")
+            raise ConfigError(
+                "score: a model of note sets scores no text; use evaluate with a JSON file of notes."
+            )
         lines = iter(lines)
         while group := list(itertools.islice(lines, batch_size)):
             yield from self._score_group(group)

@@ -6,7 +6,6 @@ B batch, T time, V vocabulary.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -219,7 +218,9 @@ def _finish(
 
     apply_weights(job.model, directory.load_weights(), directory.path)
     job.model.eval()
-    save_training(directory.metrics(), directory.path / "plots" / "training.png")
+    records = directory.metrics()
+    if records:  # an interruption may come before the first evaluation
+        save_training(records, directory.path / "plots" / "training.png")
     evaluator = _evaluator(config, job.model, vocabulary, job.corpus)
     return LMRun(directory, config.data, job.model, vocabulary, evaluator, result)
 
@@ -285,7 +286,9 @@ def config_from_dict(values: Mapping[str, Any], source: str | Path) -> LMConfig:
         }
         return LMConfig(**{name: part(**values.pop(name)) for name, part in parts.items()}, **values)
     except (TypeError, KeyError, ValueError, ConfigError) as error:
-        raise RunError(f"{source}/config.yaml: damaged or foreign ({error}); put the original file back.") from error
+        raise RunError(
+            f"{source}/config.yaml: damaged or foreign ({error}); put the original file back."
+        ) from error
 
 
 def _build(
