@@ -120,7 +120,7 @@ def test_resume_refuses_changed_data(text, tmp_path):
 def test_a_users_own_cell_is_named_by_the_caller(text, tmp_path, capsys):
     run = recurra.train(config(text), out=tmp_path / "run", cell=MyCell)
     assert run.config["model"]["cell"] == "MyCell"
-    with pytest.raises(RunError, match="--model.cell FILE.py:MyCell"):
+    with pytest.raises(RunError, match=r"--model\.cell FILE\.py:MyCell"):
         recurra.load(tmp_path / "run")
     assert list(recurra.load(tmp_path / "run", cell=MyCell).score(["on"])) == list(run.score(["on"]))
     with pytest.raises(RunError, match="equations"):
