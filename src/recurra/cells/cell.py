@@ -60,11 +60,7 @@ class Cell(nn.Module):
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ShapeError(f"{name}: expected a whole number of at least 1, got {size!r}.")
         for name in ("gates", "state", "vectors", "norms"):
-            declared = getattr(self, name)
-            if isinstance(declared, str) or len(set(declared)) != len(declared):
-                raise CellError(
-                    f"{type(self).__name__}.{name}: expected a tuple of distinct names, got {declared!r}."
-                )
+            _check_names(f"{type(self).__name__}.{name}", getattr(self, name))
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.program = trace(self)
@@ -159,6 +155,15 @@ class Cell(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
+
+
+def _check_names(what: str, declared: Any) -> None:
+    """Raise unless `declared` is a tuple of distinct names; `state` needs at least one."""
+    named = isinstance(declared, tuple) and all(
+        isinstance(name, str) and name.isidentifier() for name in declared
+    )
+    if not named or len(set(declared)) != len(declared) or (what.endswith(".state") and not declared):
+        raise CellError(f"{what}: expected a tuple of distinct names, got {declared!r}.")
 
 
 class _Affine:

@@ -149,7 +149,9 @@ class Program:
             for index, node in enumerate(self.nodes):
                 if reached.isdisjoint(node.args) or node.op in ("input", "hidden"):
                     continue
-                if node.op in LINEAR:
+                # A mask that zoneout has put in selects values; it is not a function of the gate.
+                masked = node.op == "where" and self.nodes[node.args[0]].op == "step_mask"
+                if node.op in LINEAR or masked:
                     reached.add(index)
                 else:
                     nonlinear.append(index)

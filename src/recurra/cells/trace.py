@@ -46,6 +46,8 @@ class Symbol:
     def clamp(self, min: float | None = None, max: float | None = None) -> Symbol:
         return self._tracer.clamp(self, min, max)
 
+    clip = clamp
+
     def maximum(self, other: Symbol) -> Symbol:
         return self._tracer.apply("maximum", self, other)
 
@@ -91,8 +93,16 @@ def _install_operators() -> None:
             return lambda self, other: self._tracer.apply(name, other, self)
         return lambda self, other: self._tracer.apply(name, self, other)
 
-    for name in UNARY[1:]:
+    def untraceable(name: str) -> Callable[..., NoReturn]:
+        return lambda self, *operands: Symbol.__getattr__(self, name)
+
+    for name in UNARY:
         setattr(Symbol, name, unary(name))
+    for name in (*BINARY, *COMPARISONS):
+        setattr(Symbol, name, binary(name))
+    # What Python would otherwise refuse in words that do not name the step.
+    for name in ("matmul", "rmatmul", "getitem", "iter", "len", "float", "int"):
+        setattr(Symbol, f"__{name}__", untraceable(name))
     Symbol.__abs__ = unary("abs")  # type: ignore[attr-defined]
     for name, dunder in {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "pow": "pow"}.items():
         setattr(Symbol, f"__{dunder}__", binary(name))
@@ -179,6 +189,8 @@ class Tracer:
                 raise CellError(
                     f"{self.where}: clamp takes numbers as bounds; use torch.minimum and torch.maximum."
                 )
+        if min is None and max is None:
+            raise CellError(f"{self.where}: clamp expected a lower or an upper bound, got neither.")
         bounds = tuple(None if bound is None else float(bound) for bound in (min, max))
         return Symbol(self, self.builder.add("clamp", self.index(value, "clamp"), values=bounds))
 
