@@ -150,8 +150,10 @@ class Cell(nn.Module):
                 raise ShapeError(
                     f"{name}: expected [{x_t.shape[0]}, {self.hidden_size}], got {list(value.shape)}."
                 )
-        new: Tensor | tuple[Tensor, ...] = self.step(_Affine(self, x_t), *states)
-        return new
+        new = self.step(_Affine(self, x_t), *states)
+        if isinstance(new, Tensor):
+            return new.expand_as(states[0])  # a new state may not depend on the row at all
+        return tuple(value.expand_as(old) for value, old in zip(new, states, strict=True))
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

@@ -60,7 +60,11 @@ def run(call: Call) -> Result:
     for t in range(steps):
         masks = {name: mask[:, t] if mask.ndim == 3 else mask for name, mask in call.masks.items()}
         values = step.evaluate(None if projected is None else projected[:, t], states, masks)
-        new = tuple(values[index] for index in call.program.outputs)
+        # A new state may not depend on the row at all; under autocast it keeps the old one's type.
+        new = tuple(
+            values[index].to(old.dtype).expand_as(old)
+            for index, old in zip(call.program.outputs, states, strict=True)
+        )
         active = None if call.lengths is None else (t < call.lengths)[:, None]  # [B, 1]
         if active is not None:
             new = tuple(torch.where(active, value, old) for value, old in zip(new, states, strict=True))

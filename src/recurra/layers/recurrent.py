@@ -175,13 +175,21 @@ class Recurrent(nn.Module):
         Raises:
             StateError: it does not; nothing is ever broadcast.
         """
-        expected = {key: tuple(value.shape[1:]) for key, value in self.zero_state(0).tensors()}
+        if not isinstance(state, State):
+            raise StateError(f"state: expected a State, got {type(state).__name__}; see recurra.State.")
+        zero = self.zero_state(0)
+        expected = {key: tuple(value.shape[1:]) for key, value in zero.tensors()}
         given = {key: tuple(value.shape[1:]) for key, value in state.tensors()}
         if expected != given:
             raise StateError(
                 f"state: expected {expected} (name: width), got {given}; it belongs to other layers."
             )
+        dtype = next(zero.tensors())[1].dtype
         for key, value in state.tensors():
+            if value.dtype != dtype:
+                raise StateError(
+                    f"state: {key} is {value.dtype}, the weights are {dtype}; use state.to({dtype})."
+                )
             if value.shape[0] != batch_size:
                 raise StateError(
                     f"state: {key} has {value.shape[0]} rows and the batch has {batch_size}; "
@@ -257,8 +265,13 @@ class Recurrent(nn.Module):
         """`lengths` on the device of `x`, or None where it says nothing."""
         if x.ndim != 3 or x.shape[2] != self.input_size:
             raise ShapeError(f"x: expected [batch, time, {self.input_size}], got {list(x.shape)}.")
+        parameter = next(self.parameters())
+        if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ShapeError(f"x: expected {parameter.dtype}, the type of the weights, got {x.dtype}.")
         if lengths is None:
             return None
+        if not isinstance(lengths, Tensor):
+            raise ShapeError(f"lengths: expected a tensor [batch], got {type(lengths).__name__}.")
         if lengths.shape != (x.shape[0],) or lengths.is_floating_point() or lengths.dtype == torch.bool:
             raise ShapeError(
                 f"lengths: expected {x.shape[0]} whole numbers, got {lengths.dtype} {list(lengths.shape)}."
@@ -340,7 +353,7 @@ def _widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...
     """One width per layer."""
     if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
         raise ConfigError(f"num_layers: expected a whole number of at least 1, got {num_layers!r}.")
-    if isinstance(hidden_size, int):
+    if not isinstance(hidden_size, Sequence):
         widths = (hidden_size,) * num_layers
     else:
         widths = tuple(hidden_size)

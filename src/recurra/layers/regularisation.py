@@ -61,6 +61,8 @@ class Regularisation:
                 raise ConfigError(
                     f"{name}: {cell_name} has no product with hidden weights for it to act on; leave it at 0."
                 )
+        if self.input_dropout and not program.input_gates:
+            raise ConfigError(f"input_dropout: {cell_name} does not use its input; leave it at 0.")
         for name in self.zoneout_rates(program):
             if name not in program.states:
                 known = ", ".join(program.states)

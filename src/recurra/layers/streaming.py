@@ -61,7 +61,10 @@ class Streaming:
         for layer, (step, (states,)) in enumerate(zip(self._steps, state.layers, strict=True)):
             names = step.program.states
             values = step.evaluate(step.project(x_t), tuple(states[name] for name in names), {})
-            new = {name: values[index] for name, index in zip(names, step.program.outputs, strict=True)}
+            new = {
+                name: values[index].expand_as(states[name])
+                for name, index in zip(names, step.program.outputs, strict=True)
+            }
             output = new[names[0]]
             x_t = output + x_t if self._rnn.residual and layer > 0 else output
             layers.append((new,))
