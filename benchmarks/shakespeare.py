@@ -39,7 +39,9 @@ def recurra_nats(train: str, held_out: str, seconds: float, folder: Path) -> dic
         files[name].write_text(text, encoding="utf-8", newline="")
     config = recurra.LMConfig(
         data=recurra.TextConfig(train=[str(files["train"])], valid=[str(files["test"])]),
-        model=recurra.LanguageModelConfig(hidden_size=384, embedding_size=64, dropout=0.15),
+        model=recurra.LanguageModelConfig(
+            hidden_size=384, embedding_size=64, dropout=0.15, initial_bias={"forget": 0.0}
+        ),
         training=recurra.TrainingConfig(
             batch_size=16,
             bptt=64,

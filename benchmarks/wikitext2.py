@@ -47,6 +47,7 @@ def configure(folder: Path, minutes: float) -> recurra.LMConfig:
             embedding_size=400,
             tied=True,
             sampled_softmax=2048,
+            initial_bias={"forget": 0.0},
             regularisation=Regularisation(input_dropout=0.3, output_dropout=0.3),
         ),
         training=recurra.TrainingConfig(
@@ -54,7 +55,7 @@ def configure(folder: Path, minutes: float) -> recurra.LMConfig:
             bptt=70,
             minutes=minutes,
             clip_norm=0.5,
-            evaluate_every=4000,
+            evaluate_every=5000,
             weights="last",
             device="cpu",
         ),

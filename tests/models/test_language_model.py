@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recurra.contracts import Batch
-from recurra.errors import ConfigError
+from recurra.errors import CellError, ConfigError
 from recurra.layers.regularisation import Regularisation
 from recurra.models.language_model import LanguageModel, LanguageModelConfig
 
@@ -126,3 +126,23 @@ def test_what_cannot_be_is_refused_in_one_line(options, message):
 def test_a_probability_out_of_range_is_refused():
     with pytest.raises(ConfigError, match="zoneout c"):
         Regularisation(zoneout={"h": 0.1, "c": 1.0})
+
+
+def test_initial_bias_is_by_gate_and_changes_nothing_else():
+    """A gate named gets its value, the others the cell's; under a norm's name it is the norm's shift."""
+
+    def cells(cell, values):
+        torch.manual_seed(0)
+        config = LanguageModelConfig(cell=cell, hidden_size=4, num_layers=2, initial_bias=values)
+        return [layer[0] for layer in LanguageModel(config, SIZE).rnn.cells]
+
+    for own, plain in zip(cells("lstm", {"forget": 0, "output": -2.0}), cells("lstm", None), strict=True):
+        assert own.bias.tolist() == [0.0] * 12 + [-2.0] * 4
+        assert plain.bias.tolist() == [0.0] * 4 + [1.0] * 4 + [0.0] * 8
+        assert torch.equal(own.hidden_weight, plain.hidden_weight)
+        assert own.program.canonical == plain.program.canonical
+    assert cells("layer_norm_lstm", {"forget": 3})[0].norm_forget_shift.tolist() == [3.0] * 4
+    with pytest.raises(CellError, match=r"'forgett'.*Did you mean 'forget'"):
+        cells("lstm", {"forgett": 0})
+    with pytest.raises(ConfigError, match=r"model.initial_bias: expected a number for 'forget', got '0'"):
+        cells("lstm", {"forget": "0"})

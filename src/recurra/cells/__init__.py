@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from recurra.cells.cell import Cell
+from recurra.cells.cell import Cell, with_initial_bias
 from recurra.cells.elman import Elman, ReluElman
 from recurra.cells.gru import GRU, GRUResetAfter, SimplifiedGRU
 from recurra.cells.lstm import LSTM, CoursePeepholeLSTM, LayerNormLSTM, PeepholeLSTM
@@ -39,6 +39,7 @@ __all__ = [
     "ReluElman",
     "SimplifiedGRU",
     "resolve",
+    "with_initial_bias",
 ]
 
 

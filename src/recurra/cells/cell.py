@@ -159,6 +159,19 @@ class Cell(nn.Module):
         return f"{self.input_size}, {self.hidden_size}"
 
 
+def with_initial_bias(cell: type[Cell], values: Mapping[str, float]) -> type[Cell]:
+    """A variant of a cell that differs in what some of its biases start with.
+
+    Args:
+        cell: the cell's class.
+        values: by the name of a gate or, for its shift, of a norm.
+
+    Raises:
+        CellError: when the variant is made up, if the cell has no such bias.
+    """
+    return type(cell.__name__, (cell,), {"initial_bias": {**cell.initial_bias, **values}})
+
+
 def _check_names(what: str, declared: Any) -> None:
     """Raise unless `declared` is a tuple of distinct names; `state` needs at least one."""
     named = isinstance(declared, tuple) and all(

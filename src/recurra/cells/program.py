@@ -172,22 +172,21 @@ class Program:
     def canonical(self) -> str:
         """The same for programs that compute the same by the same operations.
 
-        Gates, states and vectors count by position and not by name, operands of commutative operations
-        in any order; the biases do not count, since a missing one is a zero.
+        Gates, states, vectors and norms count by position and not by name (vectors and norms in order of
+        use), operands of commutative operations in any order; the biases do not count, since a missing one
+        is a zero.
         """
-        gate_index = {gate: f"g{i}" for i, gate in enumerate(self.gates)}
-        state_index = {state: f"s{i}" for i, state in enumerate(self.states)}
+        named = {"g": self.gates, "s": self.states, "vector": self.vectors, "norm": self.norms}
+        index = {(kind, name): f"{kind}{i}" for kind, names in named.items() for i, name in enumerate(names)}
+        kinds = {"input": "g", "hidden": "g", "state": "s"}
         forms: list[str] = []
         for node in self.nodes:
-            name = node.name
-            if node.op in ("input", "hidden"):
-                name = gate_index[name]
-            elif node.op == "state":
-                name = state_index[name]
+            name = index.get((kinds.get(node.op, node.op), node.name), node.name)
             operands = [forms[i] for i in node.args]
             if node.op in COMMUTATIVE:
                 operands.sort()
-            forms.append(f"{node.op}:{name}{list(node.values) or ''}({','.join(operands)})")
+            form = f"{node.op}:{name}{list(node.values) or ''}({','.join(operands)})"
+            forms.append(hashlib.sha256(form.encode()).hexdigest())
         return ";".join(forms[i] for i in self.outputs)
 
     @cached_property

@@ -42,6 +42,7 @@ METAVARS: dict[Any, str] = {
     float: "X",
     float | None: "X",
     float | dict[str, float]: "X|{NAME: X,...}",
+    dict[str, float] | None: "{NAME: X,...}",
     tuple[float, float]: "[X,X]",
     str: "TEXT",
     str | None: "TEXT",

@@ -51,14 +51,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         for start in range(0, hidden.shape[0], rows):
             piece, expected = hidden[start : start + rows], targets[start : start + rows, None]
             logits = functional.linear(piece, weight, bias).to(total.dtype)  # [rows, V]
-            at_target = logits.gather(1, expected)
-            highest = logits.amax(dim=1, keepdim=True)
-            odds = logits.sub_(highest).exp_()
-            scale = odds.sum(dim=1, keepdim=True)
-            total += (scale.log() + highest - at_target).sum()
+            log_probs = torch.log_softmax(logits, dim=1)
+            total -= log_probs.gather(1, expected).sum()
             if not any(wanted):
                 continue
-            d_logits = odds.div_(scale)
+            d_logits = torch.softmax(log_probs, dim=1)
             d_logits.scatter_add_(1, expected, d_logits.new_full(expected.shape, -1.0))
             d_logits = d_logits.to(piece.dtype)
             if d_hidden is not None:

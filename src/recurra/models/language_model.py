@@ -5,6 +5,7 @@ B batch, T time, E embedding, I input of the recurrent layers, H hidden, V vocab
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recurra.cells import Cell, resolve
+from recurra.cells import Cell, resolve, with_initial_bias
 from recurra.contracts import Batch, State, Step
 from recurra.engine import CHOICES
 from recurra.errors import ConfigError, nearest
@@ -39,6 +40,7 @@ class LanguageModelConfig:
             vocabularies whose ids fall in frequency); None: exactly. Evaluation is always exact.
         regularisation: variational dropout, zoneout and weight drop inside the layers.
         initial_state: "zero", "learned" or "random".
+        initial_bias: what gates' biases start with, by gate, where it is not what the cell's class says.
         residual: add each layer's input to its output, from the second layer on.
         chunk: store states only every so many steps, and recompute those between.
         backend: "auto", or the name of a backend.
@@ -54,6 +56,7 @@ class LanguageModelConfig:
     sampled_softmax: int | None = None
     regularisation: Regularisation = field(default_factory=Regularisation)
     initial_state: Literal["zero", "learned", "random"] = "zero"
+    initial_bias: dict[str, float] | None = None
     residual: bool = False
     chunk: int | None = None
     backend: str = "auto"
@@ -69,6 +72,9 @@ class LanguageModelConfig:
                     f"model.{name}: expected whole numbers of at least 1, got {getattr(self, name)!r}."
                 )
         check_probability("model.dropout", self.dropout)
+        for gate, value in (self.initial_bias or {}).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ConfigError(f"model.initial_bias: expected a number for {gate!r}, got {value!r}.")
         choices = {"input": INPUTS, "initial_state": INITIAL_STATES, "backend": CHOICES}
         for name, known in choices.items():
             value = getattr(self, name)
@@ -124,8 +130,9 @@ class LanguageModel(nn.Module):
         self.embedding = (
             nn.Parameter(torch.empty(vocabulary_size, config.embedding_size)) if embedded else None
         )  # [V, E]
+        cell = with_initial_bias(cell or resolve(config.cell), config.initial_bias or {})
         self.rnn = Recurrent(
-            cell or resolve(config.cell),
+            cell,
             config.embedding_size if embedded else vocabulary_size,
             config.hidden_size,
             config.num_layers,
