@@ -1,14 +1,13 @@
 """Program: what one time step of a cell computes, as a list of operations.
 
-`trace.py` makes a program out of a cell's `step`; the engine runs it through time; it prints itself as
-equations. A program is a plain value: it knows no tensors, sizes or devices.
+`trace.py` makes a program out of a cell's `step`; the engine runs it through time; `derivative.py` takes it
+backwards and `equations.py` prints both. A program is a plain value: it knows no tensors, sizes or devices.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -19,7 +18,6 @@ COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "
 UNARY = ("neg", "sigmoid", "tanh", "relu", "exp", "log", "softplus", "abs", "sqrt")
 COMMUTATIVE = ("add", "mul", "maximum", "minimum", "eq", "ne")
 LINEAR = ("add", "sub", "mul", "neg", "norm")  # what a gate may flow through before its nonlinear function
-PRECEDENCE = {"add": 1, "sub": 1, "neg": 2, "mul": 3, "div": 3, "pow": 4}
 
 
 @dataclass(frozen=True)
@@ -196,110 +194,8 @@ class Program:
 
     # --- equations --------------------------------------------------------------------------------
 
-    def equations(self) -> str:
-        """The program as text, one equation a line, then the order of its products."""
-        printer = _Printer(self)
-        lines = list(printer.lines())
-        lines += ["", "products with hidden weights, in order:"] if self.products else []
-        for number, product in enumerate(self.products, 1):
-            operand = printer.text(product.operand)
-            lines.append(f"  {number}. {', '.join(product.gates)}: on {operand}")
-        return "\n".join(lines)
+    def equations(self, latex: bool = False) -> str:
+        """One step forwards and backwards as text, or as LaTeX, one equation a line."""
+        from recurra.cells.equations import equations  # the printer reads programs
 
-
-class _Printer:
-    """Writes nodes as text; gates' values, new states and what is used twice get a line of their own."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.names: dict[int, str] = {}
-        for gate, nodes in program.gate_values.items():
-            if len(nodes) == 1 and program.nodes[nodes[0]].op not in ("input", "hidden"):
-                self.names[nodes[0]] = gate
-        uses = [arg for node in program.nodes for arg in node.args if node.op != "hidden"]
-        uses += [product.operand for product in program.products]
-        for index, node in enumerate(program.nodes):
-            pointwise = node.args and node.op not in ("input", "hidden")
-            if (
-                pointwise
-                and uses.count(index) > 1
-                and index not in self.names
-                and index not in program.outputs
-            ):
-                self.names[index] = f"t{sum(name.startswith('t') for name in self.names.values()) + 1}"
-        self.new = dict(zip(program.outputs, (f"{state}'" for state in program.states), strict=True))
-
-    def lines(self) -> Iterator[str]:
-        for index in range(len(self.program.nodes)):
-            if index in self.names:
-                yield f"{self.names[index]} = {self.expression(index)}"
-            if index in self.new and index not in self.names and self.program.nodes[index].op != "state":
-                yield f"{self.new[index]} = {self.expression(index)}"
-        for index, name in self.new.items():
-            if index in self.names or self.program.nodes[index].op == "state":
-                yield f"{name} = {self.text(index)}"
-
-    def text(self, index: int, level: int = 0) -> str:
-        """The name of a node where it has one, otherwise its expression."""
-        name = self.names.get(index)
-        if name is None and self.program.nodes[index].op != "state":
-            name = self.new.get(index)
-        return name if name is not None else self.expression(index, level)
-
-    def expression(self, index: int, level: int = 0) -> str:
-        node = self.program.nodes[index]
-        affine = self._affine(node)
-        if affine is not None:
-            text, own = affine, 1
-        elif node.op in BINARY:
-            own = PRECEDENCE[node.op]
-            left, right = self.text(node.args[0], own), self.text(node.args[1], own + 1)
-            text = f"{left} {BINARY[node.op]} {right}"
-        elif node.op in COMPARISONS:
-            return f"{self.text(node.args[0], 9)} {COMPARISONS[node.op]} {self.text(node.args[1], 9)}"
-        elif node.op == "neg":
-            text, own = f"-{self.text(node.args[0], 3)}", 2
-        elif node.op in ("input", "hidden"):
-            text = self._half(node)
-            own = 1 if " + " in text else 9
-        else:
-            return self._call(node)
-        return f"({text})" if own < level else text
-
-    def _bias(self, node: Node) -> str:
-        if not self.program.has_bias or (
-            node.op == "hidden" and node.name not in self.program.hidden_bias_gates
-        ):
-            return ""
-        kind = "x" if node.op == "input" else "h"
-        return f" + b_{node.name}" + (f"_{kind}" if node.name in self.program.hidden_bias_gates else "")
-
-    def _half(self, node: Node) -> str:
-        if node.op == "input":
-            return f"W_{node.name}_x x" + self._bias(node)
-        return f"W_{node.name}_h {self.text(node.args[0], 9)}" + self._bias(node)
-
-    def _affine(self, node: Node) -> str | None:
-        """`W [r, x] + b`, where a sum is both halves of one gate."""
-        if node.op != "add":
-            return None
-        first, second = (self.program.nodes[arg] for arg in node.args)
-        whole = (first.op, second.op, first.name) == ("input", "hidden", second.name)
-        if not whole or first.name in self.program.hidden_bias_gates:
-            return None
-        return f"W_{first.name} [{self.text(second.args[0])}, x]{self._bias(first)}"
-
-    def _call(self, node: Node) -> str:
-        if node.op == "state":
-            return node.name
-        if node.op == "constant":
-            return f"{node.values[0]:g}"
-        if node.op == "vector":
-            return f"p_{node.name}"
-        if node.op in ("mask", "step_mask"):
-            return f"mask_{node.name}"
-        operands = [self.text(arg) for arg in node.args] + [
-            f"{value:g}" if value is not None else "None" for value in node.values
-        ]
-        function = f"layer_norm_{node.name}" if node.op == "norm" else node.op
-        return f"{function}({', '.join(operands)})"
+        return equations(self, latex)

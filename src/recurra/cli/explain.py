@@ -7,7 +7,7 @@ from recurra.cli.tables import print_table
 
 
 def explain(arguments: list[str]) -> None:
-    """Print a row per backend, or, with `--equations`, the program that tracing makes of the cell."""
+    """Print a row per backend, or, with `--equations` or `--latex`, the cell's step and its derivative."""
     options = _options()
     values = options.parse(arguments)
 
@@ -26,8 +26,8 @@ def explain(arguments: list[str]) -> None:
     program = cell(values.input_size, values.hidden_size).program
     regularisation = Regularisation(recurrent_dropout=values.recurrent_dropout, zoneout=values.zoneout)
     regularisation.check(program, cell.__name__)
-    if values.equations:
-        print(program.equations())
+    if values.equations or values.latex:
+        print(program.equations(values.latex))
         return
     verdicts = engine.explain(
         cell,
@@ -55,7 +55,8 @@ def _options() -> Options:
     options.add("cell", str, "lstm", "a built-in cell, or FILE.py:Class", "CELL")
     options.add("input-size", int, 64, "width of the input vectors", "I")
     options.add("hidden-size", int, 256, "units", "H")
-    options.flag("equations", "print the program that tracing makes of it, as equations, instead")
+    options.flag("equations", "print one step forwards and backwards as equations, instead")
+    options.flag("latex", "print them in LaTeX")
     options.group("what is asked of it")
     options.flag("bidirectional", "both directions; each one runs by itself, on the same backend")
     options.add("dropout", float, 0.0, "between layers, so outside the backend: any can take it", "P")

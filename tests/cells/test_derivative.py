@@ -1,0 +1,240 @@
+"""The derived backward step, held against PyTorch's autograd and against formulas written out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recurra import Cell
+from recurra.cells import CELLS, LSTM
+from recurra.cells.cell import NORM_EPSILON
+from recurra.cells.derivative import RULES, differentiate
+from recurra.cells.program import BINARY, UNARY
+from recurra.cells.transform import with_recurrent_dropout, with_zoneout
+from recurra.engine.reference import FUNCTIONS, OneStep
+
+INPUT, HIDDEN, ROWS = 3, 5, 4
+
+
+class Everything(Cell):
+    """Every operation of the notation, on values on which each is smooth."""
+
+    gates = ("a", "b", "e", "f")
+    state = ("h", "m")
+    vectors = ("v",)
+    norms = ("n",)
+
+    def step(self, affine, h, m):
+        a = affine("a", h * m).tanh()
+        b = torch.nn.functional.softplus(affine("b")) + 0.1
+        e = affine.norm("n", affine("e", -h) / b).relu() + affine.vector("v") * m
+        f = (affine.input("f") - affine.hidden("f", a)).sigmoid()
+        powers = b**2 + b**f + 2.0**f + b**-1.5 + torch.log(b) + b.sqrt() + (0.3 * a).exp()
+        chosen = torch.where(e > a, torch.maximum(e, 0.2 * f), torch.minimum(a, b).abs())
+        bounded = (a * 3).clamp(-0.5, 0.7) + (e * 2).clamp(max=0.4) + m.clamp(min=-0.2)
+        return (powers * 0.1 + chosen).tanh(), f * m - bounded / (1 + b)
+
+
+def make(cell, program=None, seed=0):
+    """A cell with random parameters, its program, an input, states and masks, in float64."""
+    torch.manual_seed(seed)
+    built = cell(INPUT, HIDDEN).double()
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.6 + 0.1)
+    program = built.program if program is None else program(built.program)
+    x = torch.randn(ROWS, INPUT, dtype=torch.float64)
+    states = [torch.randn(ROWS, HIDDEN, dtype=torch.float64).requires_grad_() for _ in program.states]
+    masks = {
+        name: torch.rand(ROWS, HIDDEN) < 0.5
+        if name.startswith("zoneout")
+        else torch.rand(ROWS, HIDDEN, dtype=torch.float64) * 2
+        for name in program.masks
+    }
+    return built, program, x.requires_grad_(), states, masks
+
+
+def backwards(derivative, values, one_step, arriving):
+    """The values of all nodes of a derivative, the program's own being known."""
+    values, parameters, program = list(values), one_step.parameters, one_step.program
+    for node in derivative.nodes[len(values) :]:
+        operands = [values[arg] for arg in node.args]
+        if node.op == "gradient":
+            value = arriving[program.states.index(node.name)]
+        elif node.op == "constant":
+            value = node.values[0]
+        elif node.op == "gain":
+            value = parameters[f"norm_{node.name}_gain"]
+        elif node.op == "transposed":
+            first = program.hidden_gates.index(node.name) * HIDDEN
+            value = operands[0] @ parameters["hidden_weight"][first : first + HIDDEN]
+        elif node.op == "mean":
+            value = operands[0].mean(-1, keepdim=True)
+        elif node.op in ("normalised", "inverse_deviation"):
+            centred = operands[0] - operands[0].mean(-1, keepdim=True)
+            scale = (centred.square().mean(-1, keepdim=True) + NORM_EPSILON).rsqrt()
+            value = centred * scale if node.op == "normalised" else scale
+        elif node.op == "where":
+            value = torch.where(*(torch.as_tensor(operand, dtype=None) for operand in operands))
+        else:
+            value = FUNCTIONS[node.op](
+                *(torch.as_tensor(v, dtype=torch.float64) if isinstance(v, float) else v for v in operands)
+            )
+        values.append(value)
+    return values
+
+
+def gradients(cell, program=None, seed=0):
+    """By name, the gradients that the derivative gives and those of autograd."""
+    built, program, x, states, masks = make(cell, program, seed)
+    one_step = OneStep(program, built.named_tensors(), HIDDEN)
+    values = one_step.evaluate(one_step.project(x), tuple(states), masks)
+    new = [values[output] for output in program.outputs]
+    arriving = [torch.randn(ROWS, HIDDEN, dtype=torch.float64) for _ in new]
+    leaves = {f"state {name}": state for name, state in zip(program.states, states, strict=True)}
+    leaves |= {"x": x, **built.named_tensors()}
+    expected = torch.autograd.grad(new, list(leaves.values()), arriving, allow_unused=True)
+    expected = {
+        name: torch.zeros_like(leaf) if grad is None else grad
+        for (name, leaf), grad in zip(leaves.items(), expected, strict=True)
+    }
+
+    derivative = differentiate(program)
+    known = [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
+    with torch.no_grad():
+        after = backwards(derivative, known, one_step, arriving)
+
+        def of(op, name):
+            place = derivative.of(op, name)
+            zero = torch.zeros(ROWS, HIDDEN, dtype=torch.float64)
+            return zero if place is None else torch.as_tensor(after[place]).expand_as(zero)
+
+        found = {f"state {name}": of("state", name) for name in program.states}
+        halves = {op: {gate: of(op, gate) for gate in program.gates} for op in ("input", "hidden")}
+        rows = torch.cat([halves["input"][gate] for gate in program.input_gates], 1)
+        found |= {"x": rows @ built.input_weight, "input_weight": rows.T @ x, "bias": rows.sum(0)}
+        operands = {gate: known[product.operand] for product in program.products for gate in product.gates}
+        found["hidden_weight"] = torch.cat(
+            [halves["hidden"][gate].T @ operands[gate] for gate in program.hidden_gates]
+        )
+        if program.hidden_bias_gates:
+            found["hidden_bias"] = torch.cat([halves["hidden"][g].sum(0) for g in program.hidden_bias_gates])
+        found |= {f"vector_{name}": of("vector", name).sum(0) for name in program.vectors}
+        found |= {f"norm_{n}_gain": after[i].sum(0) for n, i in derivative.norm_gains.items()}
+        found |= {f"norm_{n}_shift": after[i].sum(0) for n, i in derivative.norm_shifts.items()}
+    return {name: found[name] for name in expected if name in found}, expected
+
+
+def assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(
+            found[key], value, rtol=1e-11, atol=1e-12, msg=lambda m, key=key: f"{key}: {m}"
+        )
+
+
+@pytest.mark.parametrize("name", [*CELLS, "everything"])
+def test_every_gradient_is_autograds(name):
+    assert_equal(*gradients(CELLS.get(name, Everything)))
+
+
+@pytest.mark.parametrize("name", ["gru", "course_peephole_lstm", "layer_norm_lstm", "everything"])
+def test_masks_are_constants_to_the_derivative(name):
+    def dropped(program):
+        return with_zoneout(
+            with_recurrent_dropout(program), dict.fromkeys(program.states, 0.5), training=True
+        )
+
+    assert_equal(*gradients(CELLS.get(name, Everything), dropped))
+
+
+def test_every_operation_has_a_rule():
+    operations = {*BINARY, *UNARY, "maximum", "minimum", "clamp", "where", "hidden", "norm"}
+    assert set(RULES) == operations
+    used = {node.op for node in Everything(INPUT, HIDDEN).program.nodes}
+    assert operations <= used, "the cell of these tests lacks an operation"
+
+
+# At ties, bounds and corners; the states hold these values.
+POINTS = torch.tensor([-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, 20.0, 21.0], dtype=torch.float64)
+KINKS = {
+    "relu": lambda a, b: a.relu(),
+    "abs": lambda a, b: a.abs(),
+    "softplus": lambda a, b: torch.nn.functional.softplus(a),
+    "maximum": lambda a, b: torch.maximum(a, b),
+    "minimum": lambda a, b: torch.minimum(a, b),
+    "maximum with a number": lambda a, b: torch.clamp(a, min=0.5) + a.maximum(b * 0),
+    "clamp": lambda a, b: a.clamp(-1, 1),
+    "clamp from above": lambda a, b: a.clamp(max=2),
+    "where": lambda a, b: torch.where(a >= b, a * b, a),
+    "square": lambda a, b: a**2,
+    "cube": lambda a, b: a**3,
+    "to the 0": lambda a, b: a**0 * b,
+    "to the 1": lambda a, b: a**1,
+    "power of a state": lambda a, b: a.abs() ** b.abs(),
+    "power of two": lambda a, b: 2**a,
+    "power of zero": lambda a, b: 0 ** a.abs(),
+    "a over itself": lambda a, b: (1 + a.abs()) / (1 + a.abs()),
+    "twice the same": lambda a, b: a * a - (a - a * b),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_ties_and_kinks_are_pytorchs(name):
+    class Kinked(Cell):
+        state = ("a", "b")
+
+        def step(self, affine, a, b):
+            return KINKS[name](a, b), b
+
+    built = Kinked(INPUT, HIDDEN).double()
+    a, b = (
+        grid.flatten()[:, None].requires_grad_() for grid in torch.meshgrid(POINTS, POINTS, indexing="ij")
+    )
+    arriving = [torch.randn(len(a), 1, dtype=torch.float64), torch.zeros(len(a), 1, dtype=torch.float64)]
+    expected = torch.autograd.grad(KINKS[name](a, b), [a, b], arriving[0], allow_unused=True)
+    derivative = differentiate(built.program)
+    with torch.no_grad():
+        one_step = OneStep(built.program, {}, 1)
+        after = backwards(derivative, one_step.evaluate(None, (a, b), {}), one_step, arriving)
+        for state, value, leaf in zip("ab", expected, (a, b), strict=True):
+            place = derivative.of("state", state)
+            found = torch.as_tensor(0.0 if place is None else after[place], dtype=torch.float64)
+            wanted = torch.zeros_like(leaf) if value is None else value
+            torch.testing.assert_close(found.expand_as(leaf), wanted, rtol=1e-12, atol=1e-15, equal_nan=True)
+
+
+def test_lstm_is_what_one_writes_by_hand():
+    """The gradients of gates, parameters, hidden state, memory and input, each by its formula."""
+    built, program, x, (h, c), _ = make(LSTM)
+    derivative = differentiate(program)
+    one_step = OneStep(program, built.named_tensors(), HIDDEN)
+    d_h_new, d_c_new = torch.randn(2, ROWS, HIDDEN, dtype=torch.float64)
+    with torch.no_grad():
+        after = backwards(
+            derivative, one_step.evaluate(one_step.project(x), (h, c), {}), one_step, (d_h_new, d_c_new)
+        )
+        rows = (
+            [built.rows("input_weight", g) for g in LSTM.gates],
+            [built.rows("hidden_weight", g) for g in LSTM.gates],
+        )
+        a_u, a_f, a_g, a_o = (
+            x @ w.T + h @ u.T + built.rows("bias", g) for w, u, g in zip(*rows, LSTM.gates, strict=True)
+        )
+        u, f, o, g = a_u.sigmoid(), a_f.sigmoid(), a_o.sigmoid(), a_g.tanh()
+        c_new = u * g + f * c
+        d_memory = d_c_new + d_h_new * o * (1 - c_new.tanh() ** 2)
+        by_hand = {
+            "update": d_memory * g * u * (1 - u),
+            "forget": d_memory * c * f * (1 - f),
+            "candidate": d_memory * u * (1 - g**2),
+            "output": d_h_new * c_new.tanh() * o * (1 - o),
+        }
+        for gate, value in by_hand.items():
+            torch.testing.assert_close(after[derivative.of("input", gate)], value)
+            torch.testing.assert_close(after[derivative.of("hidden", gate)], value)
+        d_h = sum(by_hand[gate] @ built.rows("hidden_weight", gate) for gate in LSTM.gates)
+        torch.testing.assert_close(after[derivative.of("state", "h")], d_h)
+        torch.testing.assert_close(after[derivative.of("state", "c")], d_memory * f)
+    found, expected = gradients(LSTM)
+    assert_equal(found, expected)
