@@ -16,11 +16,13 @@ from torch import Tensor
 import cases
 import oracle
 from recurra.contracts import State
+from recurra.engine.cpu import build
 from recurra.layers.recurrent import Recurrent
 
 INPUT, HIDDEN, TIME = 3, (23, 14), 7
 LENGTHS = (4, 0, 7, 1, 6)
 CHUNK = 3
+BACKENDS = ("reference", "vendor", *(("cpu",) if build.compiler() else ()))
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
@@ -60,11 +62,11 @@ class Case:
 
 
 def every_case() -> list[Case]:
-    """The full product, vendor where it carries a kernel."""
+    """The full product, vendor where it carries a kernel, cpu where there is a compiler."""
     flags = [(False, True)] * 4
-    product = itertools.product(cases.ALL_CELLS, (1, 2), *flags, ("reference", "vendor"), TOLERANCE)
+    product = itertools.product(cases.ALL_CELLS, (1, 2), *flags, BACKENDS, TOLERANCE)
     grid = [Case(*values) for values in product]
-    return [case for case in grid if case.backend == "reference" or case.cell in cases.VENDOR_CELLS]
+    return [case for case in grid if case.backend != "vendor" or case.cell in cases.VENDOR_CELLS]
 
 
 def pairs(case: Case) -> set[tuple[Any, ...]]:

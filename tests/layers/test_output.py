@@ -63,3 +63,10 @@ def test_binary_cross_entropy_is_summed_over_keys():
     predicted = torch.sigmoid(functional.linear(hidden, weight, bias))
     by_hand = (-y * predicted.log() - (1 - y) * (1 - predicted).log()).sum()
     assert cases.difference(output.binary_cross_entropy(hidden, weight, bias, y), by_hand) < 1e-6
+
+
+def test_second_derivatives_are_refused_and_not_wrong():
+    hidden = torch.randn(3, 4, requires_grad=True)
+    loss = output.cross_entropy(hidden, torch.randn(5, 4), None, torch.tensor([0, 4, 2]))
+    with pytest.raises(RuntimeError, match="first derivatives only"):
+        torch.autograd.grad(loss, hidden, create_graph=True)

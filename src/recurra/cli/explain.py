@@ -29,6 +29,13 @@ def explain(arguments: list[str]) -> None:
     if values.equations or values.latex:
         print(program.equations(values.latex))
         return
+    if values.show_code:
+        from recurra.engine.cpu.build import machine
+        from recurra.engine.cpu.emit import emit
+        from recurra.engine.cpu.plan import plan
+
+        print(emit(plan(program), machine(double=values.dtype == "float64")))
+        return
     verdicts = engine.explain(
         cell,
         values.input_size,
@@ -57,6 +64,7 @@ def _options() -> Options:
     options.add("hidden-size", int, 256, "units", "H")
     options.flag("equations", "print one step forwards and backwards as equations, instead")
     options.flag("latex", "print them in LaTeX")
+    options.flag("show-code", "print the C++ that the cpu backend generates for it, instead")
     options.group("what is asked of it")
     options.flag("bidirectional", "both directions; each one runs by itself, on the same backend")
     options.add("dropout", float, 0.0, "between layers, so outside the backend: any can take it", "P")

@@ -11,13 +11,15 @@ import torch
 from recurra.cells.cell import Cell
 from recurra.cells.program import Program
 from recurra.cells.transform import with_recurrent_dropout, with_zoneout
-from recurra.engine import reference, vendor
+from recurra.engine import cpu, reference, vendor
 from recurra.engine.backend import Options
 from recurra.errors import BackendError, nearest
 
-# In order of preference. A choice depends on program, options and machine, never on a timing.
-BACKENDS: dict[str, ModuleType] = {backend.NAME: backend for backend in (vendor, reference)}
+BACKENDS: dict[str, ModuleType] = {backend.NAME: backend for backend in (vendor, cpu, reference)}
 CHOICES = ("auto", *BACKENDS)
+# What "auto" takes, in order of preference. A choice depends on program, options and machine, never on a timing.
+# The cpu backend compiles on first use and is new: for now it runs where it is named.
+AUTOMATIC = (vendor, reference)
 
 
 def check_name(backend: str) -> None:
@@ -40,7 +42,7 @@ def choose(program: Program, options: Options, backend: str = "auto") -> ModuleT
     """
     check_name(backend)
     if backend == "auto":
-        return next(module for module in BACKENDS.values() if module.can_run(program, options) is None)
+        return next(module for module in AUTOMATIC if module.can_run(program, options) is None)
     reason = BACKENDS[backend].can_run(program, options)
     if reason is not None:
         raise BackendError(
@@ -86,6 +88,8 @@ def explain(
     verdicts = []
     for name, backend in BACKENDS.items():
         reason = backend.can_run(program, options)
-        why = reason or ("auto takes it" if backend is chosen else f"could run; auto prefers {chosen.NAME}")
+        named_only = "" if backend in AUTOMATIC else f", and takes {name} only where it is named"
+        could = f"could run; auto prefers {chosen.NAME}{named_only}"
+        why = reason or ("auto takes it" if backend is chosen else could)
         verdicts.append(Verdict(name, reason is None, backend is chosen, why))
     return verdicts

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 CHUNK_ELEMENTS = 1 << 23  # logits held at a time: 32 MiB in float32
@@ -68,8 +67,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError("cross_entropy gives first derivatives only; use cross_entropy_reference.")
         scaled = (None if gradient is None else gradient * d_total for gradient in ctx.saved_tensors)
         return (*scaled, None)
 

@@ -1,0 +1,98 @@
+"""Compiling generated sources, once per source and machine, and loading them."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from recurra.engine.cpu.emit import Machine
+from recurra.errors import BackendError
+
+FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
+
+
+@cache
+def compiler() -> str | None:
+    """The path of the system's C++ compiler: $CXX, g++ or clang++; None where there is none."""
+    for name in (os.environ.get("CXX", ""), "g++", "clang++"):
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    return None
+
+
+@cache
+def features() -> str:
+    """The processor's instruction sets, as the system names them."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
+    return lines[0].partition(":")[2].strip() if lines else platform.machine()
+
+
+def machine(double: bool) -> Machine:
+    """The shape of this machine's vector registers."""
+    have = set(features().split())
+    real = "double" if double else "float"
+    if "avx512f" in have:
+        return Machine(real, 64, 32)
+    if "avx2" in have:
+        return Machine(real, 32, 16)
+    return Machine(real, 16, 32 if platform.machine() in ("aarch64", "arm64") else 16)
+
+
+@cache
+def _version(path: str) -> str:
+    return subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept, readable by the user alone."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "recurra" / "kernels"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def library(source: str) -> ctypes.CDLL:
+    """The compiled source, from the cache or from the compiler.
+
+    Raises:
+        BackendError: there is no compiler, or it refuses the source.
+    """
+    path = compiler()
+    if path is None:
+        raise BackendError("backend 'cpu' needs a C++ compiler (g++ or clang++, or $CXX); there is none.")
+    key = hashlib.sha256("\0".join([source, *FLAGS, _version(path), features()]).encode()).hexdigest()
+    folder = cache_folder()
+    binary = folder / f"{key[:32]}.so"
+    if binary.exists():
+        try:
+            return ctypes.CDLL(str(binary))
+        except OSError:  # damaged: built again
+            binary.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as aside:
+        code, made = Path(aside) / "kernel.cpp", Path(aside) / "kernel.so"
+        code.write_text(source, encoding="utf-8")
+        done = subprocess.run(
+            [path, *FLAGS, str(code), "-o", str(made)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise BackendError(f"backend 'cpu': {path} refuses the generated source: {_first(done.stderr)}")
+        made.replace(binary)
+    return ctypes.CDLL(str(binary))
+
+
+def _first(errors: str) -> str:
+    lines = [line for line in errors.splitlines() if "error" in line] or errors.splitlines() or ["no message"]
+    return lines[0]

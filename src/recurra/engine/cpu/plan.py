@@ -1,0 +1,337 @@
+"""From a program to stages: what a generated kernel computes at one step, and in which order.
+
+A product with hidden weights, and a mean over the hidden units, needs its operand for all units before it can
+begin. So the nodes of a step fall into levels; a *stage* is one level: first the products, accumulated in
+registers, then the pointwise operations that use them, then what is stored. The backward step is planned in
+the same way as the forward one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from recurra.cells.derivative import differentiate
+from recurra.cells.program import COMPARISONS, Builder, Node, Program
+
+PRODUCTS = ("hidden", "transposed")
+LEAVES = ("state", "constant", "input", "vector", "mask", "step_mask")
+# Cheaper to compute again in the backward pass than to keep.
+CHEAP = ("add", "sub", "mul", "neg", "relu", "abs", "maximum", "minimum", "clamp", "where", *COMPARISONS)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One product that is accumulated: a block of the hidden weights times an operand.
+
+    Attributes:
+        sum: the node into which it is accumulated.
+        operand: the node of its operand.
+        gate: whose hidden weights.
+        transposed: W^T instead of W.
+    """
+
+    sum: int
+    operand: int
+    gate: str
+    transposed: bool
+
+
+@dataclass
+class Stage:
+    """One level of a step.
+
+    Attributes:
+        terms: products, in groups of equal operands.
+        means: nodes that are means over the hidden units, taken before the stage begins.
+        body: pointwise nodes in order of computation.
+        kept: nodes of the body that later stages read.
+    """
+
+    terms: list[Term] = field(default_factory=list)
+    means: list[int] = field(default_factory=list)
+    body: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+
+    @property
+    def sums(self) -> list[int]:
+        """The accumulated nodes, in order."""
+        return list(dict.fromkeys(term.sum for term in self.terms))
+
+    @property
+    def operands(self) -> list[int]:
+        """The operands of its products, in order."""
+        return list(dict.fromkeys(term.operand for term in self.terms))
+
+
+@dataclass
+class Plan:
+    """The stages of one direction of a step.
+
+    Attributes:
+        nodes: lowered nodes.
+        stages: in order.
+        targets: what is stored for the caller, by what it is: ("state", 0) and so on.
+        sources: nodes that are read from memory instead of computed, by what they are.
+    """
+
+    nodes: tuple[Node, ...]
+    stages: list[Stage]
+    targets: dict[tuple[str, str], int]
+    sources: dict[int, tuple[str, str]]
+
+    @property
+    def kept(self) -> list[int]:
+        """Every node that is handed from stage to stage."""
+        return [index for stage in self.stages for index in stage.kept]
+
+    @property
+    def means(self) -> list[int]:
+        """Every mean."""
+        return [index for stage in self.stages for index in stage.means]
+
+
+@dataclass
+class StepPlan:
+    """Both directions of a program's step, and what the first keeps for the second."""
+
+    program: Program
+    forward: Plan
+    backward: Plan
+    saved: tuple[int, ...]  # nodes [B, T, H] of the forward plan
+    operands: dict[str, int | str]  # by gate: what its hidden weights multiply, a saved node or a state
+    hidden_apart: bool  # the gradients of the hidden halves differ from those of the input halves
+
+
+def plan(program: Program) -> StepPlan:
+    """Plan a program's step, forwards and backwards."""
+    derivative = differentiate(program)
+    nodes, position = _lower(derivative.nodes, program.hidden_bias_gates if program.has_bias else ())
+    outputs = {("new", state): position[i] for state, i in zip(program.states, program.outputs, strict=True)}
+    gradients: dict[tuple[str, str], int] = {}
+    for kind, names in (
+        ("input", program.input_gates),
+        ("hidden", program.hidden_gates),
+        ("state", program.states),
+    ):
+        for name in names:
+            place = derivative.of(kind, name)
+            if place is not None:
+                gradients[f"d_{kind}", name] = position[place]
+            elif kind == "state":
+                nodes.append(Node("constant", values=(0.0,)))
+                gradients["d_state", name] = len(nodes) - 1
+    per_unit = [("vector", name, f"vector_{name}") for name in program.vectors]
+    if program.has_bias:
+        per_unit += [("hidden", gate, f"hidden_bias_{gate}") for gate in program.hidden_bias_gates]
+    for kind, name, parameter in per_unit:
+        place = derivative.of(kind, name)
+        if place is not None:
+            gradients["vector", parameter] = position[place]
+    for part, places in (("gain", derivative.norm_gains), ("shift", derivative.norm_shifts)):
+        for name, place in places.items():
+            gradients["vector", f"norm_{name}_{part}"] = position[place]
+
+    operands: dict[str, int | str] = {}
+    for product in program.products:
+        node = program.nodes[product.operand]
+        for gate in product.gates:
+            operands[gate] = node.name if node.op == "state" else position[product.operand]
+    nodes, gradients = _gather_products(nodes, gradients)
+    first = max(position[index] for index in range(len(program.nodes))) + 1
+    sources = _choose_saved(nodes, first, gradients, outputs, operands)
+    saved = tuple(index for index, (kind, _) in sources.items() if kind == "saved")
+    forward_targets = outputs | {("saved", str(number)): index for number, index in enumerate(saved)}
+    same = program.input_gates == program.hidden_gates and all(
+        gradients.get(("d_input", gate)) == gradients.get(("d_hidden", gate)) for gate in program.gates
+    )
+    if same:
+        gradients = {key: place for key, place in gradients.items() if key[0] != "d_hidden"}
+    return StepPlan(
+        program,
+        _stages(nodes, forward_targets, {}),
+        _stages(nodes, gradients, sources),
+        saved,
+        operands,
+        not same,
+    )
+
+
+def _lower(nodes: Sequence[Node], hidden_biases: Sequence[str]) -> tuple[list[Node], list[int]]:
+    """The nodes with layer norms written out in means and hidden biases as vectors, and where each went."""
+    builder = Builder()
+    position: list[int] = []
+
+    def normalised(x: int) -> tuple[int, int]:
+        centred = builder.add("sub", x, builder.add("mean", x))
+        variance = builder.add("mean", builder.add("mul", centred, centred))
+        scale = builder.add("inverse_root", variance)
+        return builder.add("mul", centred, scale), scale
+
+    for node in nodes:
+        args = tuple(position[arg] for arg in node.args)
+        if node.op == "norm":
+            gain, shift = (
+                builder.add("vector", name=f"norm_{node.name}_{part}") for part in ("gain", "shift")
+            )
+            position.append(builder.add("add", builder.add("mul", normalised(args[0])[0], gain), shift))
+        elif node.op == "normalised":
+            position.append(normalised(args[0])[0])
+        elif node.op == "inverse_deviation":
+            position.append(normalised(args[0])[1])
+        elif node.op == "gain":
+            position.append(builder.add("vector", name=f"norm_{node.name}_gain"))
+        elif node.op == "vector":
+            position.append(builder.add("vector", name=f"vector_{node.name}"))
+        elif node.op == "hidden" and node.name in hidden_biases:
+            product = builder.add("hidden", *args, name=node.name)
+            bias = builder.add("vector", name=f"hidden_bias_{node.name}")
+            position.append(builder.add("add", product, bias))
+        elif node.op == "pow" and nodes[node.args[1]] == Node("constant", values=(2.0,)):
+            position.append(builder.add("mul", args[0], args[0]))
+        else:
+            position.append(builder.add(node.op, *args, name=node.name, values=node.values))
+    return builder.nodes, position
+
+
+def _gather_products(
+    nodes: Sequence[Node], targets: Mapping[tuple[str, str], int]
+) -> tuple[list[Node], dict[tuple[str, str], int]]:
+    """Sums of transposed products become one node, so that they share one accumulator.
+
+    Only products of one level, which nothing else uses, are gathered.
+    """
+    builder = Builder()
+    builder.nodes = list(nodes)
+    new_targets = dict(targets)
+    uses = Counter(arg for index in _needed(nodes, targets.values(), {}) for arg in nodes[index].args)
+    levels = _levels(nodes, range(len(nodes)), {})
+    for key, root in targets.items():
+        terms = list(_terms(nodes, root, uses))
+        by_level: dict[int, list[int]] = {}
+        for term in terms:
+            if nodes[term].op == "transposed" and uses[term] == 1:
+                by_level.setdefault(levels[term], []).append(term)
+        gathered = [group for group in by_level.values() if len(group) > 1]
+        if not gathered:
+            continue
+        inside = {term for group in gathered for term in group}
+        parts = [term for term in terms if term not in inside]
+        for group in gathered:
+            names = " ".join(nodes[term].name for term in group)
+            parts.append(builder.add("transposed", *(nodes[term].args[0] for term in group), name=names))
+        total = parts[0]
+        for part in parts[1:]:
+            total = builder.add("add", total, part)
+        new_targets[key] = total
+    return builder.nodes, new_targets
+
+
+def _terms(nodes: Sequence[Node], root: int, uses: Counter[int]) -> Iterable[int]:
+    if nodes[root].op != "add":
+        yield root
+        return
+    for arg in nodes[root].args:
+        if nodes[arg].op == "add" and uses[arg] == 1:
+            yield from _terms(nodes, arg, uses)
+        else:
+            yield arg
+
+
+def _choose_saved(
+    nodes: Sequence[Node],
+    first: int,
+    gradients: Mapping[tuple[str, str], int],
+    outputs: Mapping[tuple[str, str], int],
+    operands: Mapping[str, int | str],
+) -> dict[int, tuple[str, str]]:
+    """What the backward pass reads instead of computing: new states, and nodes that the forward pass saves."""
+    sources: dict[int, tuple[str, str]] = {index: key for key, index in outputs.items()}
+    free = {index for index, node in enumerate(nodes[:first]) if node.op in LEAVES and node.op != "input"}
+
+    def can_recompute(index: int) -> bool:
+        node = nodes[index]
+        return index in free or index in sources or (node.op in CHEAP and all(map(can_recompute, node.args)))
+
+    wanted = {operand for operand in operands.values() if isinstance(operand, int)}
+    for index in _needed(nodes, gradients.values(), {}):
+        if index >= first:
+            wanted.update(arg for arg in nodes[index].args if arg < first)
+    wanted |= {index for index in gradients.values() if index < first}
+    for index in sorted(wanted):
+        saved_operand = index in operands.values()
+        if index not in sources and (saved_operand or not can_recompute(index)):
+            sources[index] = ("saved", str(sum(kind == "saved" for kind, _ in sources.values())))
+    return sources
+
+
+def _needed(nodes: Sequence[Node], targets: Iterable[int], sources: Mapping[int, object]) -> list[int]:
+    """The nodes on which the targets depend, in order; what is a source depends on nothing."""
+    needed, waiting = set(), list(targets)
+    while waiting:
+        index = waiting.pop()
+        if index not in needed:
+            needed.add(index)
+            waiting += [] if index in sources else nodes[index].args
+    return sorted(needed)
+
+
+def _levels(nodes: Sequence[Node], needed: Iterable[int], sources: Mapping[int, object]) -> dict[int, int]:
+    levels: dict[int, int] = {}
+    for index in needed:
+        node = nodes[index]
+        before = [levels[arg] for arg in node.args if arg in levels] if index not in sources else []
+        level = max(before, default=0)
+        at_hand = node.op == "hidden" and nodes[node.args[0]].op == "state"
+        later = node.op == "mean" or (node.op in PRODUCTS and not at_hand)
+        levels[index] = level + (later and index not in sources)
+    return levels
+
+
+def _stages(
+    nodes: Sequence[Node], targets: Mapping[tuple[str, str], int], sources: Mapping[int, tuple[str, str]]
+) -> Plan:
+    needed = _needed(nodes, targets.values(), sources)
+    levels = _levels(nodes, needed, sources)
+    stages = [Stage() for _ in range(1 + max((levels[index] for index in needed), default=0))]
+    for index in needed:
+        node, stage = nodes[index], stages[levels[index]]
+        if index in sources or node.op in LEAVES:
+            continue
+        if node.op in PRODUCTS:
+            gates = node.name.split(" ")
+            stage.terms += [
+                Term(index, operand, gate, node.op == "transposed")
+                for operand, gate in zip(node.args, gates, strict=True)
+            ]
+        elif node.op == "mean":
+            stage.means.append(index)
+        else:
+            stage.body.append(index)
+    _keep(nodes, needed, levels, sources, stages)
+    return Plan(tuple(nodes), stages, dict(targets), {i: s for i, s in sources.items() if i in needed})
+
+
+def _keep(
+    nodes: Sequence[Node],
+    needed: Sequence[int],
+    levels: Mapping[int, int],
+    sources: Mapping[int, object],
+    stages: Sequence[Stage],
+) -> None:
+    """Say what each stage hands to later ones: what they use, and operands of products and means."""
+    used_later: set[int] = set()
+    for index in needed:
+        node = nodes[index]
+        if index in sources:
+            continue
+        for arg in node.args:
+            at_hand = node.op == "hidden" and nodes[arg].op == "state"
+            as_operand = node.op == "mean" or (node.op in PRODUCTS and not at_hand)
+            in_memory = arg in sources or nodes[arg].op in LEAVES
+            if as_operand or (levels[arg] < levels[index] and not in_memory):
+                used_later.add(arg)
+    for level, stage in enumerate(stages):
+        stage.kept = [index for index in needed if index in used_later and levels[index] == level]
+        stage.terms = [term for operand in stage.operands for term in stage.terms if term.operand == operand]

@@ -1,0 +1,186 @@
+"""The cpu backend against the reference: cells, masks, sizes, memory, processes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+import cases
+from recurra import BackendError, Cell, Recurrent, Regularisation
+from recurra.cells import CELLS
+from recurra.engine.cpu import build
+
+pytestmark = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
+
+
+class Everything(Cell):
+    """Every operation of the notation, a computed operand with a mask in it, a norm of a state."""
+
+    gates = ("a", "b", "e", "f", "s")
+    state = ("h", "m")
+    vectors = ("v",)
+    norms = ("n", "k")
+
+    def step(self, affine, h, m):
+        a = affine("a", h * m).tanh()
+        b = torch.nn.functional.softplus(affine("b")) + 0.1
+        e = affine.norm("n", affine("e", -h) / b).relu() + affine.vector("v") * m
+        f = (affine.input("f") - affine.hidden("f", a)).sigmoid()
+        powers = b**2 + b**f + 2.0**f + b**-1.5 + torch.log(b) + b.sqrt() + (0.3 * a).exp()
+        chosen = torch.where(e > a, torch.maximum(e, 0.2 * f), torch.minimum(a, b).abs())
+        bounded = (a * 3).clamp(-0.5, 0.7) + (e * 2).clamp(max=0.4) + m.clamp(min=-0.2)
+        side = affine.hidden("s", affine.vector("v")) * torch.where(b < 1, 1, -1)
+        return (powers * 0.1 + chosen).tanh() + 0.1 * affine.norm("k", h), f * m - bounded / (
+            1 + b
+        ) + 0.1 * side
+
+
+class NoInput(Cell):
+    """No gate has an input half, and one state leaves as it came."""
+
+    gates = ("a",)
+    state = ("h", "kept")
+    has_bias = False
+
+    def step(self, affine, h, kept):
+        return affine.hidden("a", h).tanh() + kept, kept
+
+
+class NoProduct(Cell):
+    """IndRNN-like: no hidden weights."""
+
+    gates = ("a",)
+    vectors = ("u",)
+
+    def step(self, affine, h):
+        return (affine("a") + affine.vector("u") * h).tanh()
+
+
+def both(cell, hidden=9, rows=5, steps=4, lengths=None, dtype=torch.float64, training=False, **options):
+    """Outputs, states and all gradients, on the reference and on the cpu backend."""
+    found = []
+    for backend in ("reference", "cpu"):
+        torch.manual_seed(3)
+        rnn = Recurrent(cell, 3, hidden, backend=backend, **options).to(dtype)
+        cases.randomise(rnn)
+        rnn.train(training)
+        x = cases.leaf(torch.randn(rows, steps, 3, dtype=dtype))
+        start = cases.random_state(rnn, rows).map(cases.leaf)
+        outputs, final = rnn(x, start, lengths)
+        results = {"outputs": outputs, **dict(final.tensors())}
+        loss = sum((value * torch.randn_like(value)).sum() for value in results.values())
+        leaves = {"x": x, **dict(rnn.named_parameters())} | {f"initial {k}": v for k, v in start.tensors()}
+        gradients = torch.autograd.grad(
+            loss, list(leaves.values()), allow_unused=True, materialize_grads=True
+        )
+        found.append({**results, **{f"d {k}": g for k, g in zip(leaves, gradients, strict=True)}})
+    return found
+
+
+def assert_equal(pair, tolerance=1e-12):
+    expected, found = pair
+    assert expected.keys() == found.keys()
+    wrong = {name: cases.difference(found[name], value) for name, value in expected.items()}
+    assert not {name: value for name, value in wrong.items() if value > tolerance}
+
+
+@pytest.mark.parametrize("cell", [Everything, NoInput, NoProduct], ids=lambda cell: cell.__name__)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_any_cell(cell, ragged):
+    assert_equal(both(cell, lengths=torch.tensor([4, 0, 2, 1, 4]) if ragged else None))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("hidden", [1, 7, 8, 16, 31, 65])
+def test_any_width(hidden, dtype):
+    """Whole vectors, and what is left of one."""
+    assert_equal(both(CELLS["gru"], hidden, dtype=dtype), 1e-12 if dtype == torch.float64 else 1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 13, 30])
+def test_any_number_of_rows(rows):
+    """Whole tiles of rows, and what is left of one."""
+    lengths = torch.randint(0, 5, (rows,), generator=torch.Generator().manual_seed(rows))
+    assert_equal(both(CELLS["lstm"], 5, rows, lengths=lengths))
+
+
+@pytest.mark.parametrize("cell", ["gru_reset_after", "layer_norm_lstm"])
+def test_masks_are_the_references(cell):
+    options = Regularisation(recurrent_dropout=0.4, zoneout=0.3, weight_drop=0.3)
+    assert_equal(both(CELLS[cell], training=True, regularisation=options))
+    assert_equal(both(CELLS[cell], training=False, regularisation=options))
+
+
+def test_uninitialised_memory_is_not_read(monkeypatch):
+    """Fresh tensors full of NaN change nothing."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        for lengths in (None, torch.tensor([4, 0, 2, 1, 3])):
+            assert_equal(both(CELLS["layer_norm_lstm"], lengths=lengths))
+            assert_equal(both(CELLS["gru"], lengths=lengths))
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_undefined_gradients_and_other_strides():
+    """Only the final state is used; the input lies transposed in memory."""
+    rnn = cases.recurrent("peephole_lstm", 3, 6, backend="cpu")
+    slow = cases.recurrent("peephole_lstm", 3, 6, backend="reference")
+    slow.load_state_dict(rnn.state_dict())
+    x = torch.randn(5, 4, 3, dtype=torch.float64)
+    gradients = []
+    for layers in (rnn, slow):
+        lies = cases.leaf(x.transpose(0, 1).contiguous()).transpose(0, 1)
+        _, final = layers(lies)
+        loss = final.layers[0][0]["c"].sum()
+        gradients.append(torch.autograd.grad(loss, list(layers.parameters()), allow_unused=True))
+    for ours, theirs in zip(*gradients, strict=True):
+        assert cases.difference(ours, theirs) < 1e-12
+
+
+def test_nothing_is_kept_without_gradients():
+    rnn = cases.recurrent("gru", 3, 6, backend="cpu")
+    with torch.no_grad():
+        outputs, _ = rnn(torch.randn(2, 3, 3, dtype=torch.float64))
+    assert outputs.grad_fn is None
+
+
+def test_gradients_by_differences():
+    rnn = cases.recurrent("course_peephole_lstm", 2, 3, backend="cpu")
+    x = torch.randn(2, 3, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: rnn(x)[0], (x,))
+
+
+def test_second_derivatives_are_refused():
+    rnn = cases.recurrent("gru", 2, 3, backend="cpu")
+    x = torch.randn(2, 3, 2, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(BackendError, match="use backend='reference'"):
+        torch.autograd.grad(rnn(x)[0].sum(), x, create_graph=True)
+
+
+def test_repeating_a_call_gives_the_same_bits():
+    rnn = cases.recurrent("gru", 3, 20, torch.float32, backend="cpu")
+    x = torch.randn(7, 5, 3)
+    assert torch.equal(rnn(x)[0], rnn(x)[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.timeout(60)
+def test_a_forked_child_runs_too():
+    """As a data loader's worker does, it first asks for one thread."""
+    rnn = cases.recurrent("gru", 3, 20, backend="cpu")
+    x = torch.randn(7, 5, 3, dtype=torch.float64)
+    expected = rnn(x)[0].detach()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        torch.set_num_threads(1)
+        same = cases.difference(rnn(x)[0].detach(), expected) < 1e-12
+        os.write(writing, b"1" if same else b"0")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 1) == b"1"
