@@ -26,8 +26,9 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_OPTIONS)
 demo: $(SETUP)
 	@echo "Training a character model on the text of Python's documentation for $(DEMO_MINUTES) minutes."
 	$(RECURRA) train lm --model.cell lstm --model.hidden_size 384 --model.dropout 0.1 \
+	  --model.initial_bias '{forget: 0}' \
 	  --training.batch_size 16 --training.bptt 64 --training.minutes $(DEMO_MINUTES) \
-	  --training.weights last --optimiser.learning_rate 4e-3 --schedule.name linear \
+	  --training.weights last --optimiser.learning_rate 6e-3 --schedule.name linear \
 	  $(DEMO_OPTIONS) --out $(DEMO_OUT) --overwrite
 	@echo
 	@echo "What it writes:"

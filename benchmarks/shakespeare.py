@@ -51,7 +51,7 @@ def recurra_nats(train: str, held_out: str, seconds: float, folder: Path) -> dic
             seed=SEED,
             device="cpu",
         ),
-        optimiser=OptimiserConfig(name="adamw", learning_rate=4e-3, weight_decay=0.01, betas=(0.9, 0.999)),
+        optimiser=OptimiserConfig(name="adamw", learning_rate=6e-3, weight_decay=0.01, betas=(0.9, 0.999)),
         schedule=ScheduleConfig(name="linear", warmup_steps=50),
     )
     run = recurra.train(config, out=folder / "run")
