@@ -172,40 +172,38 @@ class _Emitter:
     def _stage(self, number: int, stage: Stage) -> Iterator[str]:
         rows, across = self._shape(stage)
         yield f"static constexpr int ROWS{number} = {rows}, ACROSS{number} = {across};"
-        yield "template <int R, bool TAIL>"
+        for count in range(1, rows + 1):
+            yield from self._tile(number, stage, count, across)
+
+    def _tile(self, number: int, stage: Stage, rows: int, across: int) -> Iterator[str]:
+        """A stage over so many rows. Every sum is a variable of its own, so that it stays in a register."""
+        yield "template <bool TAIL>"
         yield (
-            f"static void stage{number}(const Call& c, const Slice& s, int64_t first, int64_t t, int64_t u, "
-            "const real* w) {"
+            f"static void stage{number}_{rows}(const Call& c, const Slice& s, int64_t first, int64_t t, "
+            "int64_t u, const real* w) {"
         )
-        yield f"  constexpr int V = {across};"
+        yield f"  constexpr int R = {rows}, V = {across};"
         yield "  const int64_t H = c.hidden, T = c.steps;\n  (void)T; (void)w;"
+        tile = [(r, v) for r in range(rows) for v in range(across)]
         for index in stage.sums:
-            yield f"  vec n{index}_[R][V] = {{}};"
+            yield f"  vec {', '.join(f's{index}_{r}_{v} = {{}}' for r, v in tile)};"
         for operand in stage.operands:
             terms = [term for term in stage.terms if term.operand == operand]
-            yield "  {\n    const real* a[R];"
-            yield f"    for (int r = 0; r < R; ++r) a[r] = {self._operand(operand)};"
+            yield "  {"
+            for r in range(rows):
+                yield f"    const real* a{r} = {self._operand(operand).replace('first + r', f'first + {r}')};"
             yield "    for (int64_t k = 0; k < H; ++k) {"
-            for place, _ in enumerate(terms):
-                yield f"      vec w{place}[V];"
-                yield "      #pragma GCC unroll 4"
-                yield (
-                    f"      for (int v = 0; v < V; ++v) "
-                    f"w{place}[v] = load<false>(w + ({place} * V + v) * LANES, LANES);"
-                )
-            yield "      #pragma GCC unroll 8"
-            yield "      for (int r = 0; r < R; ++r) {\n        const vec x = splat(a[r][k]);"
-            yield "        #pragma GCC unroll 4"
-            yield "        for (int v = 0; v < V; ++v) {"
-            for place, term in enumerate(terms):
-                yield f"          n{term.sum}_[r][v] += x * w{place}[v];"
-            yield "        }\n      }"
+            for place in range(len(terms) * across):
+                yield f"      const vec w{place} = load<false>(w + {place} * LANES, LANES);"
+            for r in range(rows):
+                yield f"      const vec x{r} = splat(a{r}[k]);"
+                for place, term in enumerate(terms):
+                    for v in range(across):
+                        yield f"      s{term.sum}_{r}_{v} += x{r} * w{place * across + v};"
             yield f"      w += {len(terms)} * V * LANES;\n    }}\n  }}"
-        # The sums leave their registers here, so that what follows is compiled once and not for every row.
         for index in stage.sums:
-            yield f"  vec m{index}[R][V];"
-            yield "  #pragma GCC unroll 8\n  for (int r = 0; r < R; ++r)\n    #pragma GCC unroll 4"
-            yield f"    for (int v = 0; v < V; ++v) m{index}[r][v] = n{index}_[r][v];"
+            values = ", ".join(f"s{index}_{r}_{v}" for r, v in tile)
+            yield f"  const vec m{index}[R * V] = {{{values}}};"
         yield "  #pragma GCC unroll 1"
         yield "  for (int r = 0; r < R; ++r) {\n    const int64_t b = s.row[first + r], row = b * T + t;"
         yield "    (void)row;"
@@ -213,7 +211,7 @@ class _Emitter:
         yield "    for (int v = 0; v < V; ++v) {\n      const int64_t j = u + v * LANES, count = H - j;"
         yield "      if (TAIL && count <= 0) continue;"
         for index in stage.sums:
-            yield f"      const vec n{index} = m{index}[r][v];"
+            yield f"      const vec n{index} = m{index}[r * V + v];"
         yield from (f"      {line}" for line in self._body(stage))
         yield "    }\n  }\n}"
 
@@ -374,8 +372,8 @@ class _Emitter:
     @staticmethod
     def _call(number: int, rows: int) -> str:
         return (
-            f"      tail ? stage{number}<{rows}, true>(c, s, r, t, u, w) "
-            f": stage{number}<{rows}, false>(c, s, r, t, u, w);"
+            f"      tail ? stage{number}_{rows}<true>(c, s, r, t, u, w) "
+            f": stage{number}_{rows}<false>(c, s, r, t, u, w);"
         )
 
     def _run_forward(self) -> str:

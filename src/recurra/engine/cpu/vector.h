@@ -10,8 +10,10 @@
 
 typedef REAL real;
 typedef std::conditional<sizeof(real) == 4, int32_t, int64_t>::type integer;
-typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real))));
-typedef integer mask __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real))));
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef integer mask __attribute__((vector_size(VECTOR_BYTES)));
+// A vector anywhere in memory. (A copy by memcpy goes through the stack, which halts the pipeline.)
+typedef real loose __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 static constexpr int64_t LANES = VECTOR_BYTES / sizeof(real);
 static constexpr bool SINGLE = sizeof(real) == 4;
 
@@ -20,20 +22,17 @@ static constexpr bool SINGLE = sizeof(real) == 4;
 INLINE vec splat(real value) { return value - vec{}; }
 
 template <bool TAIL> INLINE vec load(const real* from, int64_t count) {
+  if (!TAIL || count >= LANES) return *reinterpret_cast<const loose*>(from);
   vec value = {};
-  if (!TAIL || count >= LANES) {
-    std::memcpy(&value, from, sizeof value);
-  } else if (count > 0) {
-    std::memcpy(&value, from, count * sizeof(real));
-  }
+  for (int64_t i = 0; i < count; ++i) value[i] = from[i];
   return value;
 }
 
 template <bool TAIL> INLINE void store(real* to, vec value, int64_t count) {
   if (!TAIL || count >= LANES) {
-    std::memcpy(to, &value, sizeof value);
-  } else if (count > 0) {
-    std::memcpy(to, &value, count * sizeof(real));
+    *reinterpret_cast<loose*>(to) = value;
+  } else {
+    for (int64_t i = 0; i < count; ++i) to[i] = value[i];
   }
 }
 
@@ -52,10 +51,7 @@ INLINE void reduce(vec x, vec& expm1_r, vec& power) {
   const vec shifted = x * splat(real(1.44269504088896340736)) + splat(magic);
   const vec n = shifted - splat(magic);
   const vec r = (x - n * splat(ln2_high)) - n * splat(ln2_low);
-  mask bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + (SINGLE ? 127 : 1023)) << (SINGLE ? 23 : 52);
-  std::memcpy(&power, &bits, sizeof power);
+  power = (vec)(((mask)shifted + (SINGLE ? 127 : 1023)) << (SINGLE ? 23 : 52));  // the same bits
   // Taylor's series of e^r - 1; the first term left out is below the rounding.
   constexpr int terms = SINGLE ? 8 : 14;
   real inverse[15] = {1, 1};
