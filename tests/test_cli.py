@@ -350,6 +350,14 @@ def test_explain_names_the_backend_and_why_not_the_others(capsys):
     assert "zoneout" in prints(capsys, "explain", "--cell", "lstm", "--zoneout", "{c: 0.1}")
 
 
+def test_explain_prints_equations_latex_and_code(capsys):
+    assert "d_c' += d_h' * output" in prints(capsys, "explain", "--equations")
+    assert r"\odot" in prints(capsys, "explain", "--latex")
+    code = prints(capsys, "explain", "--cell", "gru", "--show-code", "--dtype", "float64")
+    assert "#define REAL double" in code
+    assert "//   d_h = d_h' * (1 - update)" in code
+
+
 def test_explain_prints_equations_of_a_users_cell(capsys, folder):
     out = prints(capsys, "explain", "--cell", f"{folder / 'mine.py'}:Leaky", "--equations")
     assert "tanh(W_candidate [h, x] + b_candidate)" in out

@@ -47,6 +47,14 @@ def test_gates_are_read_on_the_reference():
     assert "gates" in vendor.reason
 
 
+def test_the_cpu_backend_runs_where_it_is_named():
+    (cpu,) = (row for row in explain(PeepholeLSTM, INPUT, HIDDEN) if row.backend == "cpu")
+    assert not cpu.chosen
+    if cpu.runs:
+        assert "named" in cpu.reason
+        assert Recurrent(PeepholeLSTM, INPUT, HIDDEN, backend="cpu").choose_backend() == "cpu"
+
+
 def test_unknown_backend_names_the_nearest():
     with pytest.raises(BackendError, match=r"expected one of auto, .*got 'vendr'\. Did you mean 'vendor'"):
         Recurrent(LSTM, INPUT, HIDDEN, backend="vendr")

@@ -29,6 +29,7 @@ def test_figures_from_the_sum_over_true_tokens():
 def test_without_characters_there_are_no_bits_per_character():
     assert Score(3.5, 2).bits_per_character is None
     assert "character" not in Score(3.5, 2).recipe
+    assert Score(3.5, 2).as_dict()["perplexity"] is None  # note sets: no text, so no perplexity
 
 
 def test_perplexity_beyond_a_float_is_infinite():

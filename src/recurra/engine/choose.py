@@ -88,8 +88,9 @@ def explain(
     verdicts = []
     for name, backend in BACKENDS.items():
         reason = backend.can_run(program, options)
-        named_only = "" if backend in AUTOMATIC else f", and takes {name} only where it is named"
-        could = f"could run; auto prefers {chosen.NAME}{named_only}"
+        could = f"could run; auto prefers {chosen.NAME}"
+        if backend not in AUTOMATIC:
+            could = f"could run, where it is named: backend {name}"
         why = reason or ("auto takes it" if backend is chosen else could)
         verdicts.append(Verdict(name, reason is None, backend is chosen, why))
     return verdicts

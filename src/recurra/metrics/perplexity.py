@@ -54,6 +54,8 @@ class Score:
     @property
     def recipe(self) -> str:
         """What was summed and what it was divided by, in one line."""
+        if self.characters is None:
+            return f"nats = sum of -ln P / tokens; {self.tokens} tokens: {self.counted}"
         recipe = f"perplexity = exp(sum of -ln P / tokens); {self.tokens} tokens: {self.counted}"
         if self.characters:
             recipe += f"; bits per character over {self.characters} characters of the raw text"
@@ -72,10 +74,10 @@ class Score:
         return Score(self.nats_sum + other.nats_sum, self.tokens + other.tokens, characters, self.counted)
 
     def as_dict(self) -> dict[str, float | int | str | None]:
-        """The figures and the recipe, as plain values."""
+        """The figures and the recipe, as plain values; what is no text, such as note sets, has no perplexity."""
         return {
             "nats": self.nats,
-            "perplexity": self.perplexity,
+            "perplexity": None if self.characters is None else self.perplexity,
             "bits_per_character": self.bits_per_character,
             "nats_sum": self.nats_sum,
             "tokens": self.tokens,
