@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recurra import Cell
 from recurra.cells import CELLS
 from recurra.contracts import State
 from recurra.layers.recurrent import Recurrent
@@ -60,3 +61,25 @@ def difference(first: Tensor, second: Tensor) -> float:
     worst = (first.double() - second.double()).abs().max().item() / scale
     assert worst == worst, "not a number"
     return worst
+
+
+class Everything(Cell):
+    """Every operation of the notation, a computed operand with a mask in it, a norm of a state."""
+
+    gates = ("a", "b", "e", "f", "s")
+    state = ("h", "m")
+    vectors = ("v",)
+    norms = ("n", "k")
+
+    def step(self, affine, h, m):
+        a = affine("a", h * m).tanh()
+        b = torch.nn.functional.softplus(affine("b")) + 0.1
+        e = affine.norm("n", affine("e", -h) / b).relu() + affine.vector("v") * m
+        f = (affine.input("f") - affine.hidden("f", a)).sigmoid()
+        powers = b**2 + b**f + 2.0**f + b**-1.5 + torch.log(b) + b.sqrt() + (0.3 * a).exp()
+        chosen = torch.where(e > a, torch.maximum(e, 0.2 * f), torch.minimum(a, b).abs())
+        bounded = (a * 3).clamp(-0.5, 0.7) + (e * 2).clamp(max=0.4) + m.clamp(min=-0.2)
+        side = affine.hidden("s", affine.vector("v")) * torch.where(b < 1, 1, -1)
+        return (powers * 0.1 + chosen).tanh() + 0.1 * affine.norm("k", h), f * m - bounded / (
+            1 + b
+        ) + 0.1 * side

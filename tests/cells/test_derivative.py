@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import cases
 from recurra import Cell
 from recurra.cells import CELLS, LSTM
 from recurra.cells.cell import NORM_EPSILON
@@ -14,25 +15,6 @@ from recurra.cells.transform import with_recurrent_dropout, with_zoneout
 from recurra.engine.reference import FUNCTIONS, OneStep
 
 INPUT, HIDDEN, ROWS = 3, 5, 4
-
-
-class Everything(Cell):
-    """Every operation of the notation, on values on which each is smooth."""
-
-    gates = ("a", "b", "e", "f")
-    state = ("h", "m")
-    vectors = ("v",)
-    norms = ("n",)
-
-    def step(self, affine, h, m):
-        a = affine("a", h * m).tanh()
-        b = torch.nn.functional.softplus(affine("b")) + 0.1
-        e = affine.norm("n", affine("e", -h) / b).relu() + affine.vector("v") * m
-        f = (affine.input("f") - affine.hidden("f", a)).sigmoid()
-        powers = b**2 + b**f + 2.0**f + b**-1.5 + torch.log(b) + b.sqrt() + (0.3 * a).exp()
-        chosen = torch.where(e > a, torch.maximum(e, 0.2 * f), torch.minimum(a, b).abs())
-        bounded = (a * 3).clamp(-0.5, 0.7) + (e * 2).clamp(max=0.4) + m.clamp(min=-0.2)
-        return (powers * 0.1 + chosen).tanh(), f * m - bounded / (1 + b)
 
 
 def make(cell, program=None, seed=0):
@@ -115,7 +97,7 @@ def gradients(cell, program=None, seed=0):
         found |= {"x": rows @ built.input_weight, "input_weight": rows.T @ x, "bias": rows.sum(0)}
         operands = {gate: known[product.operand] for product in program.products for gate in product.gates}
         found["hidden_weight"] = torch.cat(
-            [halves["hidden"][gate].T @ operands[gate] for gate in program.hidden_gates]
+            [halves["hidden"][gate].T @ operands[gate].expand(ROWS, HIDDEN) for gate in program.hidden_gates]
         )
         if program.hidden_bias_gates:
             found["hidden_bias"] = torch.cat([halves["hidden"][g].sum(0) for g in program.hidden_bias_gates])
@@ -135,7 +117,7 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize("name", [*CELLS, "everything"])
 def test_every_gradient_is_autograds(name):
-    assert_equal(*gradients(CELLS.get(name, Everything)))
+    assert_equal(*gradients(CELLS.get(name, cases.Everything)))
 
 
 @pytest.mark.parametrize("name", ["gru", "course_peephole_lstm", "layer_norm_lstm", "everything"])
@@ -145,13 +127,13 @@ def test_masks_are_constants_to_the_derivative(name):
             with_recurrent_dropout(program), dict.fromkeys(program.states, 0.5), training=True
         )
 
-    assert_equal(*gradients(CELLS.get(name, Everything), dropped))
+    assert_equal(*gradients(CELLS.get(name, cases.Everything), dropped))
 
 
 def test_every_operation_has_a_rule():
     operations = {*BINARY, *UNARY, "maximum", "minimum", "clamp", "where", "hidden", "norm"}
     assert set(RULES) == operations
-    used = {node.op for node in Everything(INPUT, HIDDEN).program.nodes}
+    used = {node.op for node in cases.Everything(INPUT, HIDDEN).program.nodes}
     assert operations <= used, "the cell of these tests lacks an operation"
 
 

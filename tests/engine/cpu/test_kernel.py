@@ -15,28 +15,6 @@ from recurra.engine.cpu import build
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
 
 
-class Everything(Cell):
-    """Every operation of the notation, a computed operand with a mask in it, a norm of a state."""
-
-    gates = ("a", "b", "e", "f", "s")
-    state = ("h", "m")
-    vectors = ("v",)
-    norms = ("n", "k")
-
-    def step(self, affine, h, m):
-        a = affine("a", h * m).tanh()
-        b = torch.nn.functional.softplus(affine("b")) + 0.1
-        e = affine.norm("n", affine("e", -h) / b).relu() + affine.vector("v") * m
-        f = (affine.input("f") - affine.hidden("f", a)).sigmoid()
-        powers = b**2 + b**f + 2.0**f + b**-1.5 + torch.log(b) + b.sqrt() + (0.3 * a).exp()
-        chosen = torch.where(e > a, torch.maximum(e, 0.2 * f), torch.minimum(a, b).abs())
-        bounded = (a * 3).clamp(-0.5, 0.7) + (e * 2).clamp(max=0.4) + m.clamp(min=-0.2)
-        side = affine.hidden("s", affine.vector("v")) * torch.where(b < 1, 1, -1)
-        return (powers * 0.1 + chosen).tanh() + 0.1 * affine.norm("k", h), f * m - bounded / (
-            1 + b
-        ) + 0.1 * side
-
-
 class NoInput(Cell):
     """No gate has an input half, and one state leaves as it came."""
 
@@ -86,7 +64,7 @@ def assert_equal(pair, tolerance=1e-12):
     assert not {name: value for name, value in wrong.items() if value > tolerance}
 
 
-@pytest.mark.parametrize("cell", [Everything, NoInput, NoProduct], ids=lambda cell: cell.__name__)
+@pytest.mark.parametrize("cell", [cases.Everything, NoInput, NoProduct], ids=lambda cell: cell.__name__)
 @pytest.mark.parametrize("ragged", [False, True])
 def test_any_cell(cell, ragged):
     assert_equal(both(cell, lengths=torch.tensor([4, 0, 2, 1, 4]) if ragged else None))
