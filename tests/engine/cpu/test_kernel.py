@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -143,6 +144,21 @@ def test_repeating_a_call_gives_the_same_bits():
     rnn = cases.recurrent("gru", 3, 20, torch.float32, backend="cpu")
     x = torch.randn(7, 5, 3)
     assert torch.equal(rnn(x)[0], rnn(x)[0])
+
+
+def test_several_threads_call_at_once():
+    rnn = cases.recurrent("gru", 3, 20, backend="cpu")
+    inputs = [torch.randn(7, 9, 3, dtype=torch.float64) for _ in range(8)]
+    with torch.no_grad():
+        expected = [rnn(x)[0] for x in inputs]
+
+    def run(x):
+        with torch.no_grad():
+            return rnn(x)[0]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(run, inputs))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, expected, strict=True))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
