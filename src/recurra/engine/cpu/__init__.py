@@ -38,7 +38,8 @@ def run(call: Call) -> Result:
         else:
             projected = call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
         per_unit = []
-        for name in kernel.kernel(program, dtype == torch.float64).vectors:
+        own = kernel.kernel(program, dtype == torch.float64)
+        for name in own.vectors:
             if name.startswith("hidden_bias_"):
                 first = program.hidden_bias_gates.index(name.removeprefix("hidden_bias_")) * hidden
                 per_unit.append(parameters["hidden_bias"][first : first + hidden])
@@ -46,5 +47,5 @@ def run(call: Call) -> Result:
                 per_unit.append(parameters[name])
         masks = [call.masks[name] for name in program.masks]
         weight = parameters.get("hidden_weight")
-        outputs, states = kernel.run(program, projected, weight, call.states, per_unit, masks, call.lengths)
+        outputs, states = kernel.run(own, projected, weight, call.states, per_unit, masks, call.lengths)
     return Result(outputs, states, {})

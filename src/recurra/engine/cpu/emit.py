@@ -168,7 +168,20 @@ class _Emitter:
         node = self.plan.nodes[index]
         if node.op == "state" and not self.backward:
             return self._old(node.name, "s.row[first + r]", "s.row[first + r] * T + t")
+        return self._slot(index)
+
+    def _slot(self, index: int) -> str:
+        """Where a node that later stages read lies, for row `first + r`."""
         return f"s.scratch + ({self.slots[index]} * s.rows + first + r) * s.padded"
+
+    def _saved(self, number: str) -> str:
+        return f"c.p[P_saved] + (row * {len(self.step.saved)} + {number}) * H + j"
+
+    def _rows_of(self, array: str, gate: str) -> str:
+        """Where a gate lies in an array over the gates that have an input half, or a hidden one."""
+        program = self.step.program
+        gates = program.hidden_gates if array == "d_hidden" else program.input_gates
+        return f"c.p[P_{array}] + (row * {len(gates)} + {gates.index(gate)}) * H + j"
 
     @staticmethod
     def _old(state: str, b: str, row: str) -> str:
@@ -182,8 +195,7 @@ class _Emitter:
         for index in [*stage.body, *stage.kept, *(index for _, index in stored)]:
             yield from self._define(index, stage, at_hand)
         for index in stage.kept:
-            slot = f"s.scratch + ({self.slots[index]} * s.rows + first + r) * s.padded + j"
-            yield f"store<TAIL>({slot}, {self._as_real(index)}, count);"
+            yield f"store<TAIL>({self._slot(index)} + j, {self._as_real(index)}, count);"
         for key, index in stored:
             yield from self._store(key, self._as_real(index))
 
@@ -203,8 +215,7 @@ class _Emitter:
         if index in self.plan.sources or node.op in LEAVES:
             yield f"const {kind} n{index} = {self._leaf(index, node)};"
         elif index in self.slots and index not in (*stage.body, *stage.sums):
-            slot = f"s.scratch + ({self.slots[index]} * s.rows + first + r) * s.padded + j"
-            value = f"load<TAIL>({slot}, count)"
+            value = f"load<TAIL>({self._slot(index)} + j, count)"
             yield f"const {kind} n{index} = {value}{' != splat(0)' if kind == 'mask' else ''};"
         elif index in self.means:
             yield f"const vec n{index} = splat(s.means[{self.means[index]} * s.rows + first + r]);"
@@ -218,16 +229,14 @@ class _Emitter:
             kind, name = self.plan.sources[index]
             if kind == "new":
                 return f"load<TAIL>(c.p[P_states_{name}] + row * H + j, count)"
-            value = f"load<TAIL>(c.p[P_saved] + (row * {len(self.step.saved)} + {name}) * H + j, count)"
+            value = f"load<TAIL>({self._saved(name)}, count)"
             return f"{value} != splat(0)" if self._is_condition(index) else value
         if node.op == "constant":
             return f"splat(real({node.values[0]!r}))"
         if node.op == "state":
             return f"load<TAIL>({self._old(node.name, 'b', 'row')} + j, count)"
         if node.op == "input":
-            gates = self.step.program.input_gates
-            place = f"(row * {len(gates)} + {gates.index(node.name)}) * H + j"
-            return f"load<TAIL>(c.p[P_projected] + {place}, count)"
+            return f"load<TAIL>({self._rows_of('projected', node.name)}, count)"
         if node.op == "vector":
             return f"load<TAIL>(c.p[P_{node.name}] + j, count)"
         if node.op == "mask":
@@ -271,12 +280,10 @@ class _Emitter:
 
     def _store(self, key: tuple[str, str], value: str) -> Iterator[str]:
         kind, name = key
-        program = self.step.program
         if kind == "new":
             yield f"store<TAIL>(c.p[P_states_{name}] + row * H + j, {value}, count);"
         elif kind == "saved":
-            place = f"c.p[P_saved] + (row * {len(self.step.saved)} + {name}) * H + j"
-            yield f"if (c.save) store<TAIL>({place}, {value}, count);"
+            yield f"if (c.save) store<TAIL>({self._saved(name)}, {value}, count);"
         elif kind == "d_state":
             yield f"store<TAIL>(c.p[P_carry_{name}] + b * H + j, {value}, count);"
         elif kind == "vector":
@@ -284,10 +291,8 @@ class _Emitter:
             place = f"c.p[P_sums] + (s.number * {len(self.vectors)} + {number}) * H + j"
             yield f"store<TAIL>({place}, load<TAIL>({place}, count) + {value}, count);"
         else:
-            gates = program.input_gates if kind == "d_input" else program.hidden_gates
             array = "d_projected" if kind == "d_input" else "d_hidden"
-            place = f"c.p[P_{array}] + (row * {len(gates)} + {gates.index(name)}) * H + j"
-            yield f"store<TAIL>({place}, {value}, count);"
+            yield f"store<TAIL>({self._rows_of(array, name)}, {value}, count);"
 
     # --- the walk through time --------------------------------------------------------------------
 

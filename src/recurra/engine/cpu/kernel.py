@@ -117,7 +117,7 @@ def kernel(program: Program, double: bool) -> Kernel:
 
 
 def run(
-    program: Program,
+    own: Kernel,
     projected: Tensor,
     hidden_weight: Tensor | None,
     states: Sequence[Tensor],
@@ -128,6 +128,7 @@ def run(
     """Outputs `[B, T, H]` and final states `[B, H]`.
 
     Args:
+        own: the program's kernels.
         projected: W x + b of the input gates, `[B, T, G * H]`.
         hidden_weight: `[G * H, H]`, or None.
         states: initial ones.
@@ -135,9 +136,7 @@ def run(
         masks: in the program's order.
         lengths: `[B]` or None.
     """
-    outputs, *final = _Run.apply(
-        program, lengths, len(states), len(per_unit), projected, hidden_weight, *states, *per_unit, *masks
-    )
+    outputs, *final = _Run.apply(own, lengths, projected, hidden_weight, *states, *per_unit, *masks)
     return outputs, tuple(final)
 
 
@@ -145,16 +144,15 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        program: Program,
+        own: Kernel,
         lengths: Tensor | None,
-        n_states: int,
-        n_vectors: int,
         projected: Tensor,
         hidden_weight: Tensor | None,
         *rest: Tensor,
     ) -> tuple[Tensor, ...]:
-        states = [state.contiguous() for state in rest[:n_states]]
-        own = kernel(program, states[0].dtype == torch.float64)
+        program, first_mask = own.program, len(own.program.states) + len(own.vectors)
+        states = [state.contiguous() for state in rest[: len(program.states)]]
+        per_unit, masks = rest[len(states) : first_mask], rest[first_mask:]
         batch, hidden = states[0].shape
         steps = projected.shape[1]
         order = Order(lengths, batch, steps)
@@ -168,10 +166,7 @@ class _Run(torch.autograd.Function):
             tensors[f"initial_{name}"] = state
             tensors[f"states_{name}"] = new(batch, steps, hidden)
             tensors[f"final_{name}"] = torch.empty_like(state)
-        tensors |= dict(
-            zip(own.vectors, (v.contiguous() for v in rest[n_states : n_states + n_vectors]), strict=True)
-        )
-        masks = rest[n_states + n_vectors :]
+        tensors |= dict(zip(own.vectors, (vector.contiguous() for vector in per_unit), strict=True))
         tensors |= {
             f"mask_{name}": mask.to(states[0].dtype).contiguous()
             for name, mask in zip(program.masks, masks, strict=True)
@@ -184,9 +179,6 @@ class _Run(torch.autograd.Function):
                 if name.startswith(("saved", "initial_", "states_", "mask_")) or name in own.vectors
             ]
             ctx.kernel, ctx.order, ctx.kept = own, order, kept
-            ctx.shape = projected.shape
-            ctx.counts = (n_states, n_vectors, len(masks))
-            outputs = tensors[f"states_{program.states[0]}"]
             ctx.save_for_backward(weight, *(tensors[name] for name in kept))
         outputs = tensors[f"states_{program.states[0]}"]
         return (outputs, *(tensors[f"final_{name}"] for name in program.states))
@@ -201,7 +193,7 @@ class _Run(torch.autograd.Function):
         program, step = own.program, own.plan
         first = tensors[f"initial_{program.states[0]}"]
         batch, hidden = first.shape
-        steps = ctx.shape[1]
+        steps = tensors[f"states_{program.states[0]}"].shape[1]
         tensors["d_output"] = (
             first.new_zeros(batch, steps, hidden) if d_output is None else d_output.contiguous()
         )
@@ -223,16 +215,16 @@ class _Run(torch.autograd.Function):
         tensors["packed"] = own.pack(weight, hidden, first, backwards=True)
         own.launch(tensors, order, steps, hidden, backwards=True, save=False)
         d_weight = None
-        if weight is not None and ctx.needs_input_grad[5]:
+        if weight is not None and ctx.needs_input_grad[3]:
             d_weight = _weight_gradient(own, tensors, weight)
         sums = tensors["sums"].sum(0)
         return (
-            None, None, None, None,
+            None, None,
             tensors["d_projected"] if inputs else None,
             d_weight,
             *(tensors[f"carry_{name}"] for name in program.states),
             *sums.unbind(0),
-            *(None for _ in range(ctx.counts[2])),
+            *(None for _ in program.masks),
         )  # fmt: skip
 
 
