@@ -160,7 +160,9 @@ def test_gate_used_twice_names_the_declaring_class(step):
 
 
 def test_input_and_hidden_half_count_as_one_use():
-    cell_of(lambda affine, h: (affine.input("a") + h * affine.hidden("a", h) + affine("b")).tanh())(2, 3)
+    step = lambda affine, h: (affine.input("a") + h * affine.hidden("a", h) + affine("b")).tanh()  # noqa: E731
+    program = cell_of(step)(2, 3).program
+    assert (program.input_gates, program.hidden_gates) == (("a", "b"), ("a",))
 
 
 def test_norm_used_twice():
