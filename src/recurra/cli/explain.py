@@ -32,7 +32,7 @@ def explain(arguments: list[str]) -> None:
     if values.show_code:
         from recurra.engine.cpu.build import machine
         from recurra.engine.cpu.emit import emit
-        from recurra.engine.cpu.plan import plan
+        from recurra.engine.plan import plan
 
         print(emit(plan(program), machine(double=values.dtype == "float64")))
         return

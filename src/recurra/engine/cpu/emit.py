@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from recurra.cells.cell import NORM_EPSILON
 from recurra.cells.program import BINARY, COMPARISONS, Node
-from recurra.engine.cpu.plan import LEAVES, Plan, Stage, StepPlan
+from recurra.engine.plan import LEAVES, Plan, Stage, StepPlan
 
 MOST_ROWS = 6
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from recurra.cells.program import Program
 from recurra.engine.cpu import build
 from recurra.engine.cpu.emit import emit, pointers, vectors
-from recurra.engine.cpu.plan import StepPlan, plan
+from recurra.engine.plan import StepPlan, plan
 from recurra.errors import BackendError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recurra.cells import CELLS, GRU, LSTM, Elman, GRUResetAfter, LayerNormLSTM
-from recurra.engine.cpu.plan import plan
+from recurra.engine.plan import plan
 
 
 def planned(cell):
