@@ -349,6 +349,13 @@ def equations(program: Program, latex: bool = False) -> str:
     return "\n\n".join(sections)
 
 
+def labels(derivative: Derivative) -> dict[int, str]:
+    """The equations of all named values, forwards and backwards, by their places in the derivative."""
+    writer = _BackwardWriter(derivative, Text())
+    names = writer.names | {place: name for place, name in writer.new.items() if place not in writer.names}
+    return {place: f"{name} = {writer.expression(place)}" for place, name in names.items()}
+
+
 def _products(writer: _Writer) -> list[str]:
     return [
         f"{number}. {', '.join(product.gates)}: on {writer.text(product.operand)}"

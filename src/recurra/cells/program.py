@@ -83,6 +83,10 @@ class Program:
     hidden_bias_gates: tuple[str, ...] = ()
     has_bias: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("input_gates", "hidden_gates", "vectors", "norms", "masks", "canonical", "key"):
+            getattr(self, name)  # now: torch.compile does not see into a cached property
+
     # --- what the parameters are ------------------------------------------------------------------
 
     @cached_property
@@ -188,9 +192,25 @@ class Program:
         return ";".join(forms[i] for i in self.outputs)
 
     @cached_property
+    def key(self) -> str:
+        """The whole program as text, from which `from_key` makes it again."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_key(cls, key: str) -> Program:
+        """The program of which this is the key."""
+        fields = json.loads(key)
+        nodes = tuple(
+            Node(node["op"], tuple(node["args"]), node["name"], tuple(node["values"]))
+            for node in fields.pop("nodes")
+        )
+        listed = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return cls(nodes=nodes, **{**fields, **listed})
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the program, which a run keeps to know its cell again."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(self.key.encode()).hexdigest()
 
     # --- equations --------------------------------------------------------------------------------
 

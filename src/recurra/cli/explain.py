@@ -43,6 +43,7 @@ def explain(arguments: list[str]) -> None:
         recurrent_dropout=values.recurrent_dropout,
         zoneout=values.zoneout,
         return_gates=values.gates,
+        ragged=values.ragged,
         device=values.device,
         dtype=getattr(torch, values.dtype),
     )
@@ -73,6 +74,7 @@ def _options() -> Options:
         "zoneout", float | dict[str, float], 0.0, "on every state, or by state: '{c: 0.5, h: 0.05}'", "P"
     )
     options.flag("gates", "the values of the gates at every step are wanted")
+    options.flag("ragged", "rows of different lengths")
     options.group("the machine")
     options.add("device", Literal["cpu", "cuda"], "cpu", "where it runs")
     options.add("dtype", Literal["float32", "float64", "bfloat16"], "float32", "type of the numbers")

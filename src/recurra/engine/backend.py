@@ -17,11 +17,12 @@ from recurra.cells.program import Program
 
 @dataclass(frozen=True)
 class Options:
-    """What a backend must know, besides the program, to say whether it can run it."""
+    """What the choice of a backend depends on, besides the program; `ragged`: rows of different lengths."""
 
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     return_gates: bool = False
+    ragged: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,6 @@ from recurra.errors import BackendError, nearest
 
 BACKENDS: dict[str, ModuleType] = {backend.NAME: backend for backend in (vendor, cpu, reference)}
 CHOICES = ("auto", *BACKENDS)
-# What "auto" takes, in order of preference. A choice depends on program, options and machine, never on a timing.
-# The cpu backend compiles on first use and is new: for now it runs where it is named.
-AUTOMATIC = (vendor, reference)
 
 
 def check_name(backend: str) -> None:
@@ -34,6 +31,18 @@ def check_name(backend: str) -> None:
         )
 
 
+def automatic(program: Program, options: Options) -> tuple[ModuleType, ...]:
+    """What "auto" tries, in order; it depends on program, options and machine, never on a timing.
+
+    Generated kernels come first but for one program: oneDNN's LSTM is written for AVX-512, and where a processor
+    has that it is the faster one for rows of one length (`benchmarks/cells.py`).
+    """
+    fused = options.dtype == torch.float32 and vendor.kernel_name(program) == "lstm"
+    if fused and cpu.AVX512 and not options.ragged:
+        return vendor, cpu, reference
+    return cpu, vendor, reference
+
+
 def choose(program: Program, options: Options, backend: str = "auto") -> ModuleType:
     """The backend that runs `program`: the one named, or under "auto" the first that can.
 
@@ -42,7 +51,9 @@ def choose(program: Program, options: Options, backend: str = "auto") -> ModuleT
     """
     check_name(backend)
     if backend == "auto":
-        return next(module for module in AUTOMATIC if module.can_run(program, options) is None)
+        return next(
+            module for module in automatic(program, options) if module.can_run(program, options) is None
+        )
     reason = BACKENDS[backend].can_run(program, options)
     if reason is not None:
         raise BackendError(
@@ -70,6 +81,7 @@ def explain(
     recurrent_dropout: float = 0.0,
     zoneout: float | Mapping[str, float] = 0.0,
     return_gates: bool = False,
+    ragged: bool = False,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> list[Verdict]:
@@ -83,14 +95,11 @@ def explain(
         program = with_recurrent_dropout(program)
     rates = zoneout if isinstance(zoneout, Mapping) else dict.fromkeys(program.states, zoneout)
     program = with_zoneout(program, rates, training=True)
-    options = Options(device=device, dtype=dtype, return_gates=return_gates)
+    options = Options(device, dtype, return_gates, ragged)
     chosen = choose(program, options)
     verdicts = []
     for name, backend in BACKENDS.items():
         reason = backend.can_run(program, options)
-        could = f"could run; auto prefers {chosen.NAME}"
-        if backend not in AUTOMATIC:
-            could = f"could run, where it is named: backend {name}"
-        why = reason or ("auto takes it" if backend is chosen else could)
+        why = reason or ("auto takes it" if backend is chosen else f"could run; auto prefers {chosen.NAME}")
         verdicts.append(Verdict(name, reason is None, backend is chosen, why))
     return verdicts

@@ -13,29 +13,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recurra.cells.derivative import differentiate
+from recurra.cells.equations import labels
 from recurra.cells.program import COMPARISONS, Builder, Node, Program
 
-PRODUCTS = ("hidden", "transposed")
-LEAVES = ("state", "constant", "input", "vector", "mask", "step_mask")
+# Besides `hidden` and `transposed`: `input` with an operand, and `affine`, both halves of a gate in one sum.
+PRODUCTS = ("hidden", "transposed", "input_product", "affine")
+LEAVES = ("state", "x", "constant", "input", "vector", "mask", "step_mask")
 # Cheaper to compute again in the backward pass than to keep.
 CHEAP = ("add", "sub", "mul", "neg", "relu", "abs", "maximum", "minimum", "clamp", "where", *COMPARISONS)
 
 
 @dataclass(frozen=True)
 class Term:
-    """One product that is accumulated: a block of the hidden weights times an operand.
+    """One product that is accumulated: a gate's block of a weight matrix times an operand.
 
     Attributes:
         sum: the node into which it is accumulated.
         operand: the node of its operand.
-        gate: whose hidden weights.
-        transposed: W^T instead of W.
+        gate: whose weights.
+        matrix: "hidden", "transposed" (the hidden one, transposed) or "input".
     """
 
     sum: int
     operand: int
     gate: str
-    transposed: bool
+    matrix: str
 
 
 @dataclass
@@ -100,6 +102,7 @@ class StepPlan:
     forward: Plan
     backward: Plan
     saved: tuple[int, ...]  # nodes [B, T, H] of the forward plan
+    labels: dict[int, str]  # equations of named values, by node
     operands: dict[str, int | str]  # by gate: what its hidden weights multiply, a saved node or a state
     hidden_apart: bool  # the gradients of the hidden halves differ from those of the input halves
 
@@ -153,9 +156,48 @@ def plan(program: Program) -> StepPlan:
         _stages(nodes, forward_targets, {}),
         _stages(nodes, gradients, sources),
         saved,
+        {position[place]: text for place, text in labels(derivative).items()},
         operands,
         not same,
     )
+
+
+def plan_streaming(program: Program) -> tuple[Plan, dict[int, str]]:
+    """The forward step alone, the products with the input in it, and its labels."""
+    lowered, position = _lower(program.nodes, program.hidden_bias_gates if program.has_bias else ())
+    uses = Counter(arg for node in lowered for arg in node.args)
+    builder = Builder()
+    x = builder.add("x")
+    new: list[int] = []
+
+    def biased(place: int, gate: str) -> int:
+        return (
+            builder.add("add", place, builder.add("vector", name=f"bias_{gate}"))
+            if program.has_bias
+            else place
+        )
+
+    for node in lowered:
+        halves = [lowered[arg] for arg in node.args]
+        whole = node.op == "add" and [(half.op, half.name) for half in halves] == [
+            ("input", halves[0].name),
+            ("hidden", halves[0].name),
+        ]
+        if whole and all(uses[arg] == 1 for arg in node.args):
+            operand = new[halves[1].args[0]]
+            new.append(biased(builder.add("affine", x, operand, name=halves[0].name), halves[0].name))
+        elif node.op == "input":
+            new.append(biased(builder.add("input_product", x, name=node.name), node.name))
+        else:
+            new.append(
+                builder.add(node.op, *(new[arg] for arg in node.args), name=node.name, values=node.values)
+            )
+    outputs = {
+        ("new", state): new[position[i]] for state, i in zip(program.states, program.outputs, strict=True)
+    }
+    texts = labels(differentiate(program))
+    named = {new[position[place]]: texts[place] for place in range(len(program.nodes)) if place in texts}
+    return _stages(builder.nodes, outputs, {}), named
 
 
 def _lower(nodes: Sequence[Node], hidden_biases: Sequence[str]) -> tuple[list[Node], list[int]]:
@@ -283,8 +325,8 @@ def _levels(nodes: Sequence[Node], needed: Iterable[int], sources: Mapping[int, 
         node = nodes[index]
         before = [levels[arg] for arg in node.args if arg in levels] if index not in sources else []
         level = max(before, default=0)
-        at_hand = node.op == "hidden" and nodes[node.args[0]].op == "state"
-        later = node.op == "mean" or (node.op in PRODUCTS and not at_hand)
+        product = node.op in PRODUCTS and not all(_at_hand(nodes, arg) for arg in node.args)
+        later = node.op in ("mean", "transposed") or product
         levels[index] = level + (later and index not in sources)
     return levels
 
@@ -300,17 +342,26 @@ def _stages(
         if index in sources or node.op in LEAVES:
             continue
         if node.op in PRODUCTS:
-            gates = node.name.split(" ")
-            stage.terms += [
-                Term(index, operand, gate, node.op == "transposed")
-                for operand, gate in zip(node.args, gates, strict=True)
-            ]
+            stage.terms += _terms_of(index, node)
         elif node.op == "mean":
             stage.means.append(index)
         else:
             stage.body.append(index)
     _keep(nodes, needed, levels, sources, stages)
     return Plan(tuple(nodes), stages, dict(targets), {i: s for i, s in sources.items() if i in needed})
+
+
+def _terms_of(index: int, node: Node) -> list[Term]:
+    if node.op == "transposed":
+        gates = node.name.split(" ")
+        return [Term(index, arg, gate, "transposed") for arg, gate in zip(node.args, gates, strict=True)]
+    matrices = {"hidden": ("hidden",), "input_product": ("input",), "affine": ("input", "hidden")}[node.op]
+    return [Term(index, arg, node.name, matrix) for arg, matrix in zip(node.args, matrices, strict=True)]
+
+
+def _at_hand(nodes: Sequence[Node], index: int) -> bool:
+    """Whether a product's operand is there before the step begins."""
+    return nodes[index].op in ("state", "x")
 
 
 def _keep(
@@ -327,8 +378,8 @@ def _keep(
         if index in sources:
             continue
         for arg in node.args:
-            at_hand = node.op == "hidden" and nodes[arg].op == "state"
-            as_operand = node.op == "mean" or (node.op in PRODUCTS and not at_hand)
+            product = node.op in PRODUCTS and not _at_hand(nodes, arg)
+            as_operand = node.op in ("mean", "transposed") or product
             in_memory = arg in sources or nodes[arg].op in LEAVES
             if as_operand or (levels[arg] < levels[index] and not in_memory):
                 used_later.add(arg)

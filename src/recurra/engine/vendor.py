@@ -6,8 +6,6 @@ B batch, T time, I input, H hidden.
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
@@ -26,23 +24,20 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 HOLD = 1e4
 
 
-@cache
-def _kernels() -> dict[str, str]:
-    """The kernels' names by the programs that they run."""
-    cells: dict[str, type[Cell]] = {
-        "rnn_tanh": Elman,
-        "rnn_relu": ReluElman,
-        "gru": GRUResetAfter,
-        "lstm": LSTM,
-    }
-    return {cell(1, 1).program.canonical: name for name, cell in cells.items()}
+_CELLS: dict[str, type[Cell]] = {"rnn_tanh": Elman, "rnn_relu": ReluElman, "gru": GRUResetAfter, "lstm": LSTM}
+_KERNELS = {cell(1, 1).program.canonical: name for name, cell in _CELLS.items()}
+
+
+def kernel_name(program: Program) -> str | None:
+    """Which kernel computes this program; None where there is none."""
+    return None if program.masks else _KERNELS.get(program.canonical)
 
 
 def can_run(program: Program, options: Options) -> str | None:
     """Yes for the programs of Elman, ReluElman, GRUResetAfter and LSTM, without masks, where no gates are wanted."""
     if program.masks:
         return f"its kernels take no masks inside a step ({', '.join(program.masks)})"
-    if program.canonical not in _kernels():
+    if kernel_name(program) is None:
         return "PyTorch has kernels for elman, relu_elman, gru_reset_after and lstm, not for these equations"
     if options.return_gates:
         return "its kernels do not give out the gates"
@@ -53,7 +48,8 @@ def can_run(program: Program, options: Options) -> str | None:
 
 def run(call: Call) -> Result:
     """One call of the fused kernel."""
-    name = _kernels()[call.program.canonical]
+    name = kernel_name(call.program)
+    assert name is not None
     parameters = call.parameters
     x, input_weight = call.x, parameters["input_weight"]
     if call.lengths is not None and name == "lstm":

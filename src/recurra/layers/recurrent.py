@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from recurra.cells.cell import Cell
 from recurra.contracts import DIRECTIONS, State
 from recurra.engine import Call, Options, Result, choose
 from recurra.engine.choose import check_name
+from recurra.engine.chunks import run_chunks
 from recurra.errors import CellError, ConfigError, ShapeError, StateError
 from recurra.layers.regularisation import Regularisation, check_probability, variational_mask
 from recurra.layers.streaming import Streaming
@@ -87,7 +87,9 @@ class Recurrent(nn.Module):
             nn.ModuleList(cell(widths[layer], size) for _ in range(self.directions))
             for layer, size in enumerate(self.hidden_sizes)
         )
-        self.regularisation.check(self._cell(0, 0).program, cell.__name__)
+        program = self._cell(0, 0).program
+        self.regularisation.check(program, cell.__name__)
+        self._programs = {mode: self.regularisation.program(program, mode) for mode in (False, True)}
         self.learned_states = nn.ParameterDict()
         if initial_state == "learned":
             for key, zero in self.zero_state(1).tensors():
@@ -198,18 +200,16 @@ class Recurrent(nn.Module):
 
     # --- running ----------------------------------------------------------------------------------
 
-    def choose_backend(self, return_gates: bool = False) -> str:
-        """The name of the backend that runs the first layer now.
+    def choose_backend(self, return_gates: bool = False, ragged: bool = False) -> str:
+        """The name of the backend that runs the first layer now; `ragged` says that lengths are given.
 
         Raises:
             BackendError: the backend asked for cannot run it.
         """
-        cell = self._cell(0, 0)
-        program = self.regularisation.program(cell.program, self.training)
-        return str(choose(program, self._options(next(self.parameters()), return_gates), self.backend).NAME)
-
-    def _options(self, x: Tensor, return_gates: bool) -> Options:
-        return Options(device=x.device.type, dtype=x.dtype, return_gates=return_gates)
+        program = self._programs[self.training]
+        return str(
+            choose(program, _options(next(self.parameters()), return_gates, ragged), self.backend).NAME
+        )
 
     def forward(
         self, x: Tensor, state: State | None = None, lengths: Tensor | None = None, return_gates: bool = False
@@ -317,9 +317,8 @@ class Recurrent(nn.Module):
         self, cell: Cell, x: Tensor, states: tuple[Tensor, ...], lengths: Tensor | None, return_gates: bool
     ) -> Result:
         """One direction of one layer: masks drawn, backend chosen, chunks run."""
-        program, parameters = cell.program, cell.named_tensors()
-        program = self.regularisation.program(program, self.training)
-        backend = choose(program, self._options(x, return_gates), self.backend)
+        program, parameters = self._programs[self.training], cell.named_tensors()
+        backend = choose(program, _options(x, return_gates, lengths is not None), self.backend)
         batch, time, hidden = x.shape[0], x.shape[1], cell.hidden_size
         masks: dict[str, Tensor] = {}
         if self.training:
@@ -332,7 +331,7 @@ class Recurrent(nn.Module):
         if self.chunk is None or self.chunk >= time:
             result: Result = backend.run(call)
             return result
-        return _run_chunks(backend.run, call, self.chunk)
+        return run_chunks(backend.run, call, self.chunk)
 
     def streaming(self) -> Streaming:
         """One step at a time, without gradients: `step(x_t, state=None)` → output, state.
@@ -347,6 +346,10 @@ class Recurrent(nn.Module):
             f"{type(self._cell(0, 0)).__name__}, {self.input_size}, {list(self.hidden_sizes)}, "
             f"bidirectional={self.bidirectional}, backend={self.backend!r}"
         )
+
+
+def _options(x: Tensor, return_gates: bool, ragged: bool) -> Options:
+    return Options(x.device.type, x.dtype, return_gates, ragged)
 
 
 def _widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
@@ -374,30 +377,3 @@ def reverse(x: Tensor, lengths: Tensor | None) -> Tensor:
     time = torch.arange(x.shape[1], device=x.device)
     index = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # [B, T]
     return x.gather(1, index.unsqueeze(-1).expand_as(x))
-
-
-def _run_chunks(run: Any, call: Call, chunk: int) -> Result:
-    """The sequence in pieces, each recomputed in the backward pass from the state at its start."""
-    results: list[Result] = []
-    states = call.states
-    for start in range(0, call.x.shape[1], chunk):
-        piece = slice(start, start + chunk)
-        size = call.x[:, piece].shape[1]
-        lengths = None if call.lengths is None else (call.lengths - start).clamp(0, size)
-        result = checkpoint(
-            _run_piece, run, call, piece, states, lengths, use_reentrant=False, preserve_rng_state=False
-        )
-        results.append(result)
-        states = result.states
-    outputs = torch.cat([result.outputs for result in results], dim=1)
-    gates = {name: torch.cat([result.gates[name] for result in results], dim=1) for name in results[0].gates}
-    return Result(outputs, states, gates)
-
-
-def _run_piece(
-    run: Any, call: Call, piece: slice, states: tuple[Tensor, ...], lengths: Tensor | None
-) -> Result:
-    masks = {name: mask[:, piece] if mask.ndim == 3 else mask for name, mask in call.masks.items()}
-    part = Call(call.program, call.parameters, call.x[:, piece], states, lengths, masks, call.return_gates)
-    result: Result = run(part)
-    return result

@@ -46,12 +46,16 @@ def test_a_damaged_entry_is_built_again(own_cache):
 
 @with_compiler
 def test_what_the_compiler_refuses_is_said(own_cache):
-    with pytest.raises(BackendError, match=r"refuses the generated source: .*error"):
-        build.library("this is not C++\n")
+    source = "// update = sigmoid(x)\nconst int n1 = missing;\n"
+    with pytest.raises(
+        BackendError, match=r"line 2, 'const int n1 = missing;', .* update = sigmoid\(x\): .*missing"
+    ):
+        build.library(source)
     assert not list(own_cache.iterdir())
 
 
 def test_without_a_compiler_everything_else_still_runs(monkeypatch):
+    monkeypatch.setattr(build, "_obstacles", [])
     monkeypatch.setattr(build, "compiler", lambda: None)
     with pytest.raises(BackendError, match=r"no C\+\+ compiler; install g\+\+ or clang"):
         Recurrent(GRU, 2, 3, backend="cpu")
@@ -59,6 +63,27 @@ def test_without_a_compiler_everything_else_still_runs(monkeypatch):
     (cpu,) = (verdict for verdict in explain(GRU, 2, 3) if verdict.backend == "cpu")
     assert not cpu.runs
     assert "compiler" in cpu.reason
+
+
+def test_a_compiler_that_cannot_compile_is_tried_once(tmp_path, own_cache, monkeypatch):
+    broken = tmp_path / "broken"
+    broken.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo broken 1 && exit\necho "cannot find crt1.o" >&2\nexit 1\n'
+    )
+    broken.chmod(0o755)
+    monkeypatch.setattr(build, "_obstacles", [])
+    monkeypatch.setattr(build, "compiler", lambda: str(broken))
+    with pytest.raises(BackendError, match=r"nothing can be compiled here .*cannot find crt1.o"):
+        Recurrent(GRU, 2, 3, backend="cpu")
+    monkeypatch.setattr(build, "library", lambda source: pytest.fail("tried again"))
+    assert Recurrent(GRU, 2, 3).choose_backend() == "reference"
+
+
+def test_windows_is_told(monkeypatch):
+    monkeypatch.setattr(build, "_obstacles", [])
+    monkeypatch.setattr(build.sys, "platform", "win32")
+    with pytest.raises(BackendError, match="not on Windows; use WSL"):
+        Recurrent(GRU, 2, 3, backend="cpu")
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,12 @@ from torch.nn import functional
 
 from recurra.cells.program import Program
 from recurra.engine.backend import Call, Options, Result
+from recurra.engine.chunks import run_chunks
 from recurra.engine.cpu import build
 
 NAME = "cpu"
+KEEP_BYTES = 2**30  # for one direction of one layer
+AVX512 = "avx512f" in build.features().split()
 
 
 def can_run(program: Program, options: Options) -> str | None:
@@ -20,14 +23,28 @@ def can_run(program: Program, options: Options) -> str | None:
         return "its kernels do not give out the gates"
     if options.dtype not in (torch.float32, torch.float64):
         return f"its kernels take float32 and float64, not {options.dtype}"
-    if build.compiler() is None:
-        return "there is no C++ compiler; install g++ or clang++, or set $CXX"
-    return None
+    return build.obstacle()
 
 
 def run(call: Call) -> Result:
-    """One call of the generated kernel."""
-    from recurra.engine.cpu import kernel
+    """The generated kernel; in pieces where a whole sequence would keep more than `KEEP_BYTES` for its gradients."""
+    if torch.is_grad_enabled() and call.x.shape[1]:
+        steps, bytes_kept = call.x.shape[1], _bytes_kept(call)
+        if bytes_kept > KEEP_BYTES:
+            return run_chunks(_run, call, max(1, steps * (KEEP_BYTES // 4) // bytes_kept))
+    return _run(call)
+
+
+def _bytes_kept(call: Call) -> int:
+    """At most so much is kept for the gradients: about twice as many values as there are gates, and the states."""
+    program, (rows, hidden) = call.program, call.states[0].shape
+    values = 2 * len(program.gates) + len(program.states)
+    return rows * call.x.shape[1] * hidden * values * call.states[0].element_size()
+
+
+def _run(call: Call) -> Result:
+    from recurra.engine.cpu import operator
+    from recurra.engine.cpu.emit import vectors
 
     program, parameters = call.program, call.parameters
     dtype, hidden = call.states[0].dtype, call.states[0].shape[1]
@@ -38,8 +55,7 @@ def run(call: Call) -> Result:
         else:
             projected = call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
         per_unit = []
-        own = kernel.kernel(program, dtype == torch.float64)
-        for name in own.vectors:
+        for name in vectors(program):
             if name.startswith("hidden_bias_"):
                 first = program.hidden_bias_gates.index(name.removeprefix("hidden_bias_")) * hidden
                 per_unit.append(parameters["hidden_bias"][first : first + hidden])
@@ -47,5 +63,5 @@ def run(call: Call) -> Result:
                 per_unit.append(parameters[name])
         masks = [call.masks[name] for name in program.masks]
         weight = parameters.get("hidden_weight")
-        outputs, states = kernel.run(own, projected, weight, call.states, per_unit, masks, call.lengths)
+        outputs, states = operator.run(program, projected, weight, call.lengths, call.states, per_unit, masks)
     return Result(outputs, states, {})

@@ -6,8 +6,10 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -25,6 +27,30 @@ def compiler() -> str | None:
         found = shutil.which(name) if name else None
         if found:
             return found
+    return None
+
+
+_obstacles: list[
+    str | None
+] = []  # one entry once it has been looked for; torch.compile reads it as it stands
+
+
+def obstacle() -> str | None:
+    """Why nothing can be compiled here, or None. It is tried once in a process, by compiling a function."""
+    if not _obstacles:
+        _obstacles.append(_look_for_obstacle())
+    return _obstacles[0]
+
+
+def _look_for_obstacle() -> str | None:
+    if sys.platform == "win32":
+        return "its kernels are built on Linux and macOS, not on Windows; use WSL there"
+    if compiler() is None:
+        return "there is no C++ compiler; install g++ or clang++, or set $CXX"
+    try:
+        library('#include <cmath>\nextern "C" double recurra_probe(double x) { return std::exp(x); }\n')
+    except (BackendError, OSError) as error:
+        return f"nothing can be compiled here ({error}); mend it, or set $CXX to another compiler"
     return None
 
 
@@ -68,11 +94,10 @@ def library(source: str) -> ctypes.CDLL:
     """The compiled source, from the cache or from the compiler.
 
     Raises:
-        BackendError: there is no compiler, or it refuses the source.
+        BackendError: the compiler refuses the source.
     """
     path = compiler()
-    if path is None:
-        raise BackendError("backend 'cpu' needs a C++ compiler (g++ or clang++, or $CXX); there is none.")
+    assert path is not None, "can_run says so before"
     key = hashlib.sha256("\0".join([source, *FLAGS, _version(path), features()]).encode()).hexdigest()
     folder = cache_folder()
     binary = folder / f"{key[:32]}.so"
@@ -88,11 +113,19 @@ def library(source: str) -> ctypes.CDLL:
             [path, *FLAGS, str(code), "-o", str(made)], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise BackendError(f"backend 'cpu': {path} refuses the generated source: {_first(done.stderr)}")
+            raise BackendError(f"backend 'cpu': {path} refuses {_refused(done.stderr, source)}")
         made.replace(binary)
     return ctypes.CDLL(str(binary))
 
 
-def _first(errors: str) -> str:
-    lines = [line for line in errors.splitlines() if "error" in line] or errors.splitlines() or ["no message"]
-    return lines[0]
+def _refused(errors: str, source: str) -> str:
+    """The compiler's first error, with the generated line and the equation that it comes from."""
+    for error in errors.splitlines():
+        found = re.search(r"kernel\.cpp:(\d+):.*?error: (.*)", error)
+        if not found:
+            continue
+        lines = source.splitlines()[: int(found[1])]
+        equations = [line.strip(" /") for line in lines if re.match(r"\s*// .* = ", line)]
+        origin = f", of the equation {equations[-1]}" if equations else ""
+        return f"the generated line {found[1]}, {lines[-1].strip()!r}{origin}: {found[2]}"
+    return f"the generated source: {(errors.splitlines() or ['no message'])[0]}"

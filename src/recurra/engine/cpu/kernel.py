@@ -1,4 +1,4 @@
-"""Running a generated kernel from PyTorch: memory, slices, and gradients.
+"""A program's compiled kernels, and running them over memory that is laid out for them.
 
 B batch, T time, H hidden, G gates.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,22 @@ from torch import Tensor
 from recurra.cells.program import Program
 from recurra.engine.cpu import build
 from recurra.engine.cpu.emit import emit, pointers, vectors
-from recurra.engine.plan import StepPlan, plan
-from recurra.errors import BackendError
+from recurra.engine.cpu.packing import pack
+from recurra.engine.plan import StepPlan, Term, plan
+
+NUMBERS = ("batch", "steps", "hidden", "inputs", "slices", "split", "save")
+TABLES = ("order", "lengths", "arrived")
+
+# Below so many rows for each thread the units are split between the threads instead, if there are that many.
+SPLIT_ROWS, SPLIT_UNITS = 1, 128
+
+
+def structure(names: list[str]) -> Any:
+    """The structure `Call` of frame.h."""
+    fields: list[tuple[str, Any]] = [(name, ctypes.c_int64) for name in NUMBERS]
+    fields += [(name, ctypes.c_void_p) for name in TABLES]
+    fields.append(("p", ctypes.c_void_p * len(names)))
+    return type("Call", (ctypes.Structure,), {"_fields_": fields})
 
 
 class Kernel:
@@ -28,51 +42,56 @@ class Kernel:
     def __init__(self, program: Program, double: bool) -> None:
         self.program = program
         self.plan: StepPlan = plan(program)
-        self.names = pointers(self.plan)
-        self.vectors = vectors(self.plan)
-        self.library = build.library(emit(self.plan, build.machine(double)))
-        for name in ("recurra_scratch", "recurra_packed"):
-            function = getattr(self.library, name)
-            function.restype, function.argtypes = ctypes.c_int64, [ctypes.c_int64, ctypes.c_int]
-        self.library.recurra_pack.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int]
-        fields: list[tuple[str, Any]] = [
-            (name, ctypes.c_int64) for name in ("batch", "steps", "hidden", "slices", "save")
-        ]
-        fields += [(name, ctypes.c_void_p) for name in ("order", "lengths")]
-        fields.append(("p", ctypes.c_void_p * len(self.names)))
-        self.Call: Any = type("Call", (ctypes.Structure,), {"_fields_": fields})
+        self.names = pointers(program)
+        self.vectors = vectors(program)
+        self.machine = build.machine(double)
+        self.library = build.library(emit(self.plan, self.machine))
+        self.library.recurra_scratch.restype = ctypes.c_int64
+        self.library.recurra_scratch.argtypes = [ctypes.c_int64, ctypes.c_int]
+        self.Call = structure(self.names)
 
     def pack(self, weight: Tensor | None, hidden: int, like: Tensor, backwards: bool) -> Tensor:
         """The hidden weights in the order in which the kernel reads them."""
-        packed = like.new_empty(self.library.recurra_packed(hidden, int(backwards)))
-        if weight is not None and packed.numel():
-            self.library.recurra_pack(weight.data_ptr(), hidden, packed.data_ptr(), int(backwards))
-        return packed
+
+        def block(term: Term) -> Tensor:
+            assert weight is not None
+            first = self.program.hidden_gates.index(term.gate) * hidden
+            rows = weight[first : first + hidden]
+            return rows.T if term.matrix == "transposed" else rows
+
+        direction = self.plan.backward if backwards else self.plan.forward
+        return pack(direction, self.machine, hidden, block, like)
 
     def launch(
         self, tensors: dict[str, Tensor], order: Order, steps: int, hidden: int, backwards: bool, save: bool
     ) -> None:
         """Run all slices, in torch's threads."""
-        call = self.Call()
-        call.batch, call.steps, call.hidden, call.slices = order.batch, steps, hidden, order.slices
-        call.save = int(save)
-        call.order, call.lengths = order.rows.data_ptr(), order.lengths.data_ptr()
         like = next(iter(tensors.values()))
-        size = self.library.recurra_scratch(hidden, int(backwards)) * order.most * order.slices
+        rows = order.rows.shape[1]
+        size = self.library.recurra_scratch(hidden, int(backwards)) * rows * order.slices
         tensors["scratch"] = like.new_empty(max(size, 1))
+        arrived = torch.zeros(1, dtype=torch.int64)
+        call = self.Call(
+            order.batch, steps, hidden, 0, order.slices, int(order.split), int(save),
+            order.rows.data_ptr(), order.lengths.data_ptr(), arrived.data_ptr(),
+        )  # fmt: skip
         for place, name in enumerate(self.names):
             call.p[place] = tensors[name].data_ptr() if name in tensors else None
-        function = self.library.recurra_backward if backwards else self.library.recurra_forward
-        if _in_child:
-            function(ctypes.c_int64(0), ctypes.c_int64(order.slices), ctypes.byref(call))
-            return
-        error = _parallel_for()(
-            0, order.slices, 1, ctypes.cast(function, ctypes.c_void_p), ctypes.addressof(call)
+        in_threads(
+            self.library.recurra_backward if backwards else self.library.recurra_forward, call, order.slices
         )
-        assert error == 0, "torch_parallel_for"
 
 
-_in_child = False  # in a forked child, torch's threads are gone: slices run one after another
+def in_threads(function: Any, call: Any, slices: int) -> None:
+    """Call a C function of (first slice, end, call) so that all slices run; in a forked child one after another."""
+    if _in_child or slices == 1:
+        function(ctypes.c_int64(0), ctypes.c_int64(slices), ctypes.byref(call))
+        return
+    error = _parallel_for()(0, slices, 1, ctypes.cast(function, ctypes.c_void_p), ctypes.addressof(call))
+    assert error == 0, "torch_parallel_for"
+
+
+_in_child = False  # in a forked child, torch's threads are gone
 
 
 def _forked() -> None:
@@ -94,141 +113,50 @@ def _parallel_for() -> Any:
     return function
 
 
-class Order:
-    """The rows, dealt out to the slices, longest first."""
+@cache
+def _threads_run_together() -> bool:
+    """Whether slices may wait for each other: OpenMP runs them all at once, other pools may queue them."""
+    return "ATen parallel backend: OpenMP" in torch.__config__.parallel_info()
 
-    def __init__(self, lengths: Tensor | None, batch: int, steps: int) -> None:
+
+class Order:
+    """How the work is dealt out: the rows to the slices, longest first, or the units where there are few rows."""
+
+    def __init__(self, lengths: Tensor | None, batch: int, steps: int, hidden: int, threads: int) -> None:
         self.batch = batch
         self.ragged = lengths is not None
         self.lengths = torch.full((batch,), steps) if lengths is None else lengths.contiguous()
+        few = batch <= SPLIT_ROWS * threads and hidden >= SPLIT_UNITS
+        self.split = threads > 1 and few and _threads_run_together()
+        self.slices = threads if self.split else max(1, min(batch, threads))
         by_length = self.lengths.argsort(descending=True, stable=True)
-        self.slices = max(1, min(batch, torch.get_num_threads()))
-        self.most = -(-batch // self.slices)
-        self.rows = torch.zeros(self.slices, self.most, dtype=torch.int64)
-        for number in range(self.slices):
-            own = by_length[number :: self.slices]
+        groups = 1 if self.split else self.slices
+        self.rows = torch.zeros(groups, -(-batch // groups), dtype=torch.int64)
+        for number in range(groups):
+            own = by_length[number::groups]
             self.rows[number, : len(own)] = own
 
 
+@lru_cache(maxsize=64)
+def _even_order(batch: int, steps: int, hidden: int, threads: int) -> Order:
+    return Order(None, batch, steps, hidden, threads)
+
+
+def order(lengths: Tensor | None, batch: int, steps: int, hidden: int) -> Order:
+    """How a call is dealt out; it depends on shapes, lengths and the number of threads only."""
+    threads = torch.get_num_threads()
+    if lengths is None:
+        return _even_order(batch, steps, hidden, threads)
+    return Order(lengths, batch, steps, hidden, threads)
+
+
 @cache
-def kernel(program: Program, double: bool) -> Kernel:
-    """The kernels of a program, compiled when they are first wanted."""
-    return Kernel(program, double)
+def kernel(key: str, double: bool) -> Kernel:
+    """The kernels of the program with that key, compiled when they are first wanted."""
+    return Kernel(Program.from_key(key), double)
 
 
-def run(
-    own: Kernel,
-    projected: Tensor,
-    hidden_weight: Tensor | None,
-    states: Sequence[Tensor],
-    per_unit: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    lengths: Tensor | None,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Outputs `[B, T, H]` and final states `[B, H]`.
-
-    Args:
-        own: the program's kernels.
-        projected: W x + b of the input gates, `[B, T, G * H]`.
-        hidden_weight: `[G * H, H]`, or None.
-        states: initial ones.
-        per_unit: vectors, norms' gains and shifts and hidden biases, `[H]` each, in the kernel's order.
-        masks: in the program's order.
-        lengths: `[B]` or None.
-    """
-    outputs, *final = _Run.apply(own, lengths, projected, hidden_weight, *states, *per_unit, *masks)
-    return outputs, tuple(final)
-
-
-class _Run(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        own: Kernel,
-        lengths: Tensor | None,
-        projected: Tensor,
-        hidden_weight: Tensor | None,
-        *rest: Tensor,
-    ) -> tuple[Tensor, ...]:
-        program, first_mask = own.program, len(own.program.states) + len(own.vectors)
-        states = [state.contiguous() for state in rest[: len(program.states)]]
-        per_unit, masks = rest[len(states) : first_mask], rest[first_mask:]
-        batch, hidden = states[0].shape
-        steps = projected.shape[1]
-        order = Order(lengths, batch, steps)
-        new = states[0].new_zeros if order.ragged else states[0].new_empty
-        save = any(ctx.needs_input_grad)
-        tensors = {"projected": projected.contiguous()}
-        weight = None if hidden_weight is None else hidden_weight.contiguous()
-        tensors["packed"] = own.pack(weight, hidden, states[0], backwards=False)
-        tensors["saved"] = new(batch, steps, len(own.plan.saved) * hidden if save else 0)
-        for name, state in zip(program.states, states, strict=True):
-            tensors[f"initial_{name}"] = state
-            tensors[f"states_{name}"] = new(batch, steps, hidden)
-            tensors[f"final_{name}"] = torch.empty_like(state)
-        tensors |= dict(zip(own.vectors, (vector.contiguous() for vector in per_unit), strict=True))
-        tensors |= {
-            f"mask_{name}": mask.to(states[0].dtype).contiguous()
-            for name, mask in zip(program.masks, masks, strict=True)
-        }
-        own.launch(tensors, order, steps, hidden, backwards=False, save=save)
-        if save:
-            kept = [
-                name
-                for name in tensors
-                if name.startswith(("saved", "initial_", "states_", "mask_")) or name in own.vectors
-            ]
-            ctx.kernel, ctx.order, ctx.kept = own, order, kept
-            ctx.save_for_backward(weight, *(tensors[name] for name in kept))
-        outputs = tensors[f"states_{program.states[0]}"]
-        return (outputs, *(tensors[f"final_{name}"] for name in program.states))
-
-    @staticmethod
-    def backward(ctx: Any, d_output: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
-        if torch.is_grad_enabled():  # create_graph=True
-            raise BackendError("backend 'cpu' gives first derivatives only; use backend='reference'.")
-        own, order = ctx.kernel, ctx.order
-        weight, *kept = ctx.saved_tensors
-        tensors = dict(zip(ctx.kept, kept, strict=True))
-        program, step = own.program, own.plan
-        first = tensors[f"initial_{program.states[0]}"]
-        batch, hidden = first.shape
-        steps = tensors[f"states_{program.states[0]}"].shape[1]
-        tensors["d_output"] = (
-            first.new_zeros(batch, steps, hidden) if d_output is None else d_output.contiguous()
-        )
-        for name, gradient in zip(program.states, d_final, strict=True):
-            tensors[f"carry_{name}"] = (
-                torch.zeros_like(first)
-                if gradient is None
-                else gradient.clone(memory_format=torch.contiguous_format)
-            )
-        targets = step.backward.targets
-        inputs, gates = len(program.input_gates), len(program.hidden_gates)
-        whole = not order.ragged and all(("d_input", gate) in targets for gate in program.input_gates)
-        tensors["d_projected"] = (first.new_empty if whole else first.new_zeros)(
-            batch, steps, inputs * hidden
-        )
-        if step.hidden_apart:
-            tensors["d_hidden"] = first.new_zeros(batch, steps, gates * hidden)
-        tensors["sums"] = first.new_zeros(order.slices, len(own.vectors), hidden)
-        tensors["packed"] = own.pack(weight, hidden, first, backwards=True)
-        own.launch(tensors, order, steps, hidden, backwards=True, save=False)
-        d_weight = None
-        if weight is not None and ctx.needs_input_grad[3]:
-            d_weight = _weight_gradient(own, tensors, weight)
-        sums = tensors["sums"].sum(0)
-        return (
-            None, None,
-            tensors["d_projected"] if inputs else None,
-            d_weight,
-            *(tensors[f"carry_{name}"] for name in program.states),
-            *sums.unbind(0),
-            *(None for _ in program.masks),
-        )  # fmt: skip
-
-
-def _weight_gradient(own: Kernel, tensors: dict[str, Tensor], weight: Tensor) -> Tensor:
+def weight_gradient(own: Kernel, tensors: Mapping[str, Tensor], weight: Tensor) -> Tensor:
     """The hidden weights' gradient: one product over all rows and steps for each operand."""
     program, step = own.program, own.plan
     hidden = weight.shape[1]

@@ -21,19 +21,39 @@ static constexpr bool SINGLE = sizeof(real) == 4;
 
 INLINE vec splat(real value) { return value - vec{}; }
 
-template <bool TAIL> INLINE vec load(const real* from, int64_t count) {
-  if (!TAIL || count >= LANES) return *reinterpret_cast<const loose*>(from);
+// The first `count` lanes only. Not inlined: tails are rare, and would be half of the code.
+static __attribute__((noinline)) vec load_some(const real* from, int64_t count) {
   vec value = {};
   for (int64_t i = 0; i < count; ++i) value[i] = from[i];
   return value;
 }
+static __attribute__((noinline)) void store_some(real* to, vec value, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = value[i];
+}
 
+template <bool TAIL> INLINE vec load(const real* from, int64_t count) {
+  return !TAIL || count >= LANES ? vec(*reinterpret_cast<const loose*>(from)) : load_some(from, count);
+}
 template <bool TAIL> INLINE void store(real* to, vec value, int64_t count) {
   if (!TAIL || count >= LANES) {
     *reinterpret_cast<loose*>(to) = value;
   } else {
-    for (int64_t i = 0; i < count; ++i) to[i] = value[i];
+    store_some(to, value, count);
   }
+}
+
+// Weights as they are held: as they are, rounded to the upper half of a float, or as whole numbers to be scaled.
+typedef uint16_t bfloat16;
+typedef int8_t int8;
+typedef bfloat16 loose_bfloat16 __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+typedef int8 loose_int8 __attribute__((vector_size(LANES), aligned(1), may_alias));
+INLINE vec load_weight(const real* from) { return load<false>(from, LANES); }
+INLINE vec load_weight(const bfloat16* from) {
+  return (vec)(__builtin_convertvector(*reinterpret_cast<const loose_bfloat16*>(from), mask) << 16);
+}
+INLINE vec load_weight(const int8* from) {
+  const mask wide = __builtin_convertvector(*reinterpret_cast<const loose_int8*>(from), mask);
+  return __builtin_convertvector(wide, vec);
 }
 
 INLINE vec select(mask condition, vec yes, vec no) { return condition ? yes : no; }

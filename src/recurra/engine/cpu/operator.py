@@ -1,0 +1,266 @@
+"""The generated kernels as PyTorch operators: `recurra::forward` and `recurra::backward` serve all programs.
+
+A program travels as its key, so that a new process can rebuild it. What they return is fresh memory.
+B batch, T time, H hidden, G gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from recurra.cells.program import Program
+from recurra.engine.cpu.kernel import Kernel, kernel, order, weight_gradient
+from recurra.engine.plan import StepPlan, plan
+from recurra.errors import BackendError
+
+REFERENCE = "use backend='reference'"
+
+
+@cache
+def _planned(key: str) -> StepPlan:
+    return plan(Program.from_key(key))
+
+
+@torch.library.custom_op("recurra::forward", mutates_args=(), device_types="cpu")
+def forward(
+    program: str,
+    projected: Tensor,
+    hidden_weight: Tensor | None,
+    lengths: Tensor | None,
+    states: Sequence[Tensor],
+    per_unit: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    save: bool,
+) -> list[Tensor]:
+    """Run a program through time.
+
+    Args:
+        program: its key.
+        projected: W x + b of the input gates, `[B, T, G * H]`.
+        hidden_weight: `[G * H, H]`, or None.
+        lengths: `[B]` or None.
+        states: initial ones, `[B, H]`.
+        per_unit: vectors, norms' gains and shifts and hidden biases, `[H]` each, in the order of `emit.vectors`.
+        masks: in the program's order.
+        save: keep what `backward` needs.
+
+    Returns:
+        Outputs `[B, T, H]` and final states `[B, H]`; with `save` also the saved values `[B, T, n * H]` and the
+        states after the first at every step, `[B, T, H]`.
+    """
+    first = states[0]
+    own = kernel(program, first.dtype == torch.float64)
+    names = own.program.states
+    (batch, hidden), steps = first.shape, projected.shape[1]
+    if batch == 0 or steps == 0:
+        empty = [first.new_empty(batch, steps, n) for n in _saved_widths(own.plan, hidden, save)]
+        return [first.new_empty(batch, steps, hidden), *(state.clone() for state in states), *empty]
+    dealt = order(lengths, batch, steps, hidden)
+    new = first.new_zeros if dealt.ragged else first.new_empty
+    tensors = _laid_out(own, states, per_unit, masks)
+    tensors["projected"] = projected.contiguous()
+    tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=False)
+    saved, *_ = (*_saved_widths(own.plan, hidden, save), 0)
+    tensors["saved"] = new(batch, steps, saved)
+    for name, state in zip(names, states, strict=True):
+        tensors[f"states_{name}"] = new(batch, steps, hidden)
+        tensors[f"final_{name}"] = torch.empty_like(state, memory_format=torch.contiguous_format)
+    own.launch(tensors, dealt, steps, hidden, backwards=False, save=save)
+    kept = [tensors["saved"], *(tensors[f"states_{name}"] for name in names[1:])] if save else []
+    return [tensors[f"states_{names[0]}"], *(tensors[f"final_{name}"] for name in names), *kept]
+
+
+def _saved_widths(step: StepPlan, hidden: int, save: bool) -> list[int]:
+    """How wide what `forward` keeps is: the saved values, then the states after the first."""
+    return [len(step.saved) * hidden, *(hidden for _ in step.program.states[1:])] if save else []
+
+
+def _laid_out(
+    own: Kernel, states: Sequence[Tensor], per_unit: Sequence[Tensor], masks: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """What both directions read, contiguous and of one type, by the kernel's names."""
+    dtype = states[0].dtype
+    named = {f"initial_{name}": state for name, state in zip(own.program.states, states, strict=True)}
+    named |= dict(zip(own.vectors, per_unit, strict=True))
+    named |= {f"mask_{name}": mask.to(dtype) for name, mask in zip(own.program.masks, masks, strict=True)}
+    return {name: tensor.contiguous() for name, tensor in named.items()}
+
+
+@torch.library.custom_op("recurra::backward", mutates_args=(), device_types="cpu")
+def backward(
+    program: str,
+    gradients: Sequence[Tensor | None],
+    outputs: Tensor,
+    kept: Sequence[Tensor],
+    hidden_weight: Tensor | None,
+    lengths: Tensor | None,
+    states: Sequence[Tensor],
+    per_unit: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    weight_wanted: bool,
+) -> list[Tensor]:
+    """Run a program backwards through time.
+
+    Args:
+        program: its key.
+        gradients: of the loss by the outputs and by the final states; None is zero.
+        outputs, kept: what `forward` returned, but for the final states.
+        hidden_weight, lengths, states, per_unit, masks: as `forward` had them.
+        weight_wanted: whether to compute the gradient of the hidden weights.
+
+    Returns:
+        The gradients by `projected`, by `hidden_weight` (empty where it is not wanted), by the states and by the
+        per-unit parameters.
+    """
+    first = states[0]
+    own = kernel(program, first.dtype == torch.float64)
+    step, names = own.plan, own.program.states
+    batch, steps, hidden = outputs.shape
+    d_output, *d_final = gradients
+    dealt = order(lengths, batch, steps, hidden)
+    tensors = _laid_out(own, states, per_unit, masks)
+    tensors["saved"] = kept[0]
+    tensors |= dict(zip((f"states_{name}" for name in names), (outputs, *kept[1:]), strict=True))
+    tensors["d_output"] = torch.zeros_like(outputs) if d_output is None else d_output.contiguous()
+    for name, gradient in zip(names, d_final, strict=True):
+        tensors[f"carry_{name}"] = (
+            first.new_zeros(batch, hidden)
+            if gradient is None
+            else gradient.clone(memory_format=torch.contiguous_format)
+        )
+    inputs = len(own.program.input_gates)
+    known = all(("d_input", gate) in step.backward.targets for gate in own.program.input_gates)
+    whole = known and not dealt.ragged
+    tensors["d_projected"] = (first.new_empty if whole else first.new_zeros)(batch, steps, inputs * hidden)
+    if step.hidden_apart:
+        tensors["d_hidden"] = first.new_zeros(batch, steps, len(own.program.hidden_gates) * hidden)
+    tensors["sums"] = first.new_zeros(dealt.slices, len(own.vectors), hidden)
+    if batch and steps:
+        tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=True)
+        own.launch(tensors, dealt, steps, hidden, backwards=True, save=False)
+    if hidden_weight is None or not weight_wanted:
+        d_weight = first.new_empty(0)
+    else:
+        ran = batch > 0 and steps > 0
+        d_weight = weight_gradient(own, tensors, hidden_weight) if ran else torch.zeros_like(hidden_weight)
+    return [
+        tensors["d_projected"],
+        d_weight,
+        *(tensors[f"carry_{name}"] for name in names),
+        *(one.clone() for one in tensors["sums"].sum(0)),
+    ]
+
+
+# --- what PyTorch has to know of them ----------------------------------------------------------------
+
+
+@forward.register_fake
+def _(
+    program: str,
+    projected: Any,
+    hidden_weight: Any,
+    lengths: Any,
+    states: Any,
+    per_unit: Any,
+    masks: Any,
+    save: bool,
+) -> list[Tensor]:
+    (batch, hidden), steps = states[0].shape, projected.shape[1]
+    widths = [hidden, *_saved_widths(_planned(program), hidden, save)]
+    outputs, *kept = (states[0].new_empty(batch, steps, width) for width in widths)
+    return [outputs, *(state.new_empty(batch, hidden) for state in states), *kept]
+
+
+@backward.register_fake
+def _(
+    program: str, gradients: Any, outputs: Any, kept: Any, hidden_weight: Any, lengths: Any, states: Any, per_unit: Any,
+    masks: Any, weight_wanted: bool,
+) -> list[Tensor]:  # fmt: skip
+    batch, steps, hidden = outputs.shape
+    inputs = len(_planned(program).program.input_gates)
+    wanted = weight_wanted and hidden_weight is not None
+    return [
+        outputs.new_empty(batch, steps, inputs * hidden),
+        hidden_weight.new_empty(hidden_weight.shape) if wanted else outputs.new_empty(0),
+        *(outputs.new_empty(batch, hidden) for _ in states),
+        *(outputs.new_empty(hidden) for _ in per_unit),
+    ]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    program, projected, hidden_weight, lengths, states, per_unit, masks, save = inputs
+    assert save, "gradients are wanted of a call that has not saved what they need"
+    ctx.set_materialize_grads(False)
+    ctx.program, ctx.sizes = program, (len(states), len(per_unit), len(masks))
+    outputs, *kept = output[0], *output[1 + len(states) :]
+    ctx.has_projected = projected.shape[2] > 0
+    ctx.save_for_backward(outputs, hidden_weight, lengths, *kept, *states, *per_unit, *masks)
+
+
+def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    states, per_unit, _ = ctx.sizes
+    outputs, hidden_weight, lengths, *rest = ctx.saved_tensors
+    kept, rest = rest[:states], rest[states:]  # the saved values and every state but the first
+    given = (rest[:states], rest[states : states + per_unit], rest[states + per_unit :])
+    d_projected, d_weight, *found = backward(
+        ctx.program, list(gradients[: 1 + states]), outputs, kept, hidden_weight, lengths, *given,
+        ctx.needs_input_grad[2],
+    )  # fmt: skip
+    weighted = hidden_weight is not None and ctx.needs_input_grad[2]
+    return (
+        None,
+        d_projected if ctx.has_projected else None,
+        d_weight if weighted else None,
+        None,
+        found[:states],
+        found[states:],
+        [None for _ in given[2]],
+        None,
+    )
+
+
+forward.register_autograd(_gradients, setup_context=_setup)
+
+
+def _refuse_second(ctx: Any, *gradients: Any) -> NoReturn:
+    raise BackendError(f"backend 'cpu' gives first derivatives only; {REFERENCE}.")
+
+
+def _refuse_vmap(*arguments: Any) -> NoReturn:
+    raise BackendError(f"backend 'cpu' does not run under torch.vmap; {REFERENCE}.")
+
+
+backward.register_autograd(_refuse_second)
+forward.register_vmap(_refuse_vmap)
+backward.register_vmap(_refuse_vmap)
+forward.register_autocast("cpu", torch.float32)
+
+
+def run(
+    program: Program,
+    projected: Tensor,
+    hidden_weight: Tensor | None,
+    lengths: Tensor | None,
+    states: Sequence[Tensor],
+    per_unit: Sequence[Tensor],
+    masks: Sequence[Tensor],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Outputs `[B, T, H]` and final states `[B, H]`; arguments as `forward` takes them.
+
+    Raises:
+        BackendError: a forward-mode derivative is wanted.
+    """
+    if forward_ad._current_level >= 0:
+        raise BackendError(f"backend 'cpu' has no forward-mode derivative; {REFERENCE}.")
+    floating = [projected, *states, *per_unit, *([] if hidden_weight is None else [hidden_weight])]
+    save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in floating)
+    found = forward(
+        program.key, projected, hidden_weight, lengths, list(states), list(per_unit), list(masks), save
+    )
+    return found[0], tuple(found[1 : 1 + len(states)])

@@ -1,0 +1,182 @@
+"""The operators as PyTorch sees them: opcheck, torch.compile, DDP, second derivatives, another process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import cases
+from recurra import BackendError, Recurrent
+from recurra.cells import LSTM, Program
+from recurra.engine.cpu import build
+
+pytestmark = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
+
+BATCH, TIME, INPUT, HIDDEN = 3, 4, 2, 5
+
+
+def layers(cell="peephole_lstm", **options):
+    return cases.recurrent(cell, INPUT, HIDDEN, backend="cpu", **options)
+
+
+def inputs(batch=BATCH, time=TIME):
+    return torch.randn(batch, time, INPUT, dtype=torch.float64, requires_grad=True)
+
+
+def arguments(cell, lengths, masked):
+    """What the forward operator is given for one layer."""
+    from recurra.cells.transform import with_recurrent_dropout
+    from recurra.engine.cpu.emit import vectors
+
+    program = cell.program
+    program = with_recurrent_dropout(program) if masked else program
+    projected = torch.randn(
+        BATCH, TIME, len(program.input_gates) * HIDDEN, dtype=torch.float64, requires_grad=True
+    )
+    per_unit = [torch.randn(HIDDEN, dtype=torch.float64, requires_grad=True) for _ in vectors(program)]
+    states = [torch.randn(BATCH, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in program.states]
+    masks = [torch.randint(0, 2, (BATCH, HIDDEN)).double() for _ in program.masks]
+    weight = cell.hidden_weight.detach().clone().requires_grad_()
+    return program.key, projected, weight, lengths, states, per_unit, masks, True
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([2, 0, 4])])
+def test_opcheck(lengths):
+    from recurra.engine.cpu.operator import forward
+
+    cell = layers().cells[0][0]
+    torch.library.opcheck(forward, arguments(cell, lengths, masked=True))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_torch_compile_sees_one_operator(dynamic):
+    rnn = layers()
+    compiled = torch.compile(rnn, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+    for batch, time in ((3, 4), (2, 6)):
+        x = inputs(batch, time)
+        found, expected = (
+            torch.autograd.grad(run(x)[0].square().sum(), [x, *rnn.parameters()]) for run in (compiled, rnn)
+        )
+        assert all(cases.difference(a, b) < 1e-12 for a, b in zip(found, expected, strict=True))
+
+
+def test_distributed_data_parallel(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        rnn = layers()
+        x = inputs()
+        expected = torch.autograd.grad(rnn(x)[0].sum(), list(rnn.parameters()))
+        torch.nn.parallel.DistributedDataParallel(rnn)(x)[0].sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    for parameter, gradient in zip(rnn.parameters(), expected, strict=True):
+        assert cases.difference(parameter.grad, gradient) < 1e-12
+
+
+def test_a_program_is_rebuilt_from_its_key():
+    for name in cases.ALL_CELLS:
+        program = layers(name).cells[0][0].program
+        assert Program.from_key(program.key) == program
+
+
+def test_another_process_runs_what_was_traced_here(tmp_path):
+    given = arguments(layers().cells[0][0], None, masked=False)
+    from recurra.engine.cpu.operator import forward
+
+    detached = [torch.utils._pytree.tree_map(plain, one) for one in given]
+    torch.save(
+        {"given": detached, "expected": [one.detach() for one in forward(*given)]}, tmp_path / "call.pt"
+    )
+    code = (
+        "import sys, torch, recurra.engine.cpu.operator\n"
+        "call = torch.load(sys.argv[1])\n"
+        "found = torch.ops.recurra.forward(*call['given'])\n"
+        "assert all(torch.equal(a, b) for a, b in zip(found, call['expected'], strict=True))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "call.pt")], check=True)
+
+
+def plain(one):
+    return one.detach() if isinstance(one, torch.Tensor) else one
+
+
+@pytest.mark.parametrize(("batch", "time"), [(0, 4), (3, 0), (0, 0)])
+def test_nothing_to_run(batch, time):
+    """The states pass through, and so do their gradients."""
+    from recurra.engine.cpu.operator import run
+
+    cell = layers().cells[0][0]
+    _, _, weight, _, _, per_unit, _, _ = arguments(cell, None, masked=False)
+    projected = torch.randn(batch, time, 4 * HIDDEN, dtype=torch.float64, requires_grad=True)
+    states = [torch.randn(batch, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    outputs, final = run(cell.program, projected, weight, None, states, per_unit, [])
+    assert outputs.shape == (batch, time, HIDDEN)
+    gradients = torch.autograd.grad(
+        final[0].sum() + 2 * final[1].sum(), [*states, projected, weight, *per_unit]
+    )
+    assert torch.equal(gradients[0], torch.ones_like(states[0]))
+    assert torch.equal(gradients[1], torch.full_like(states[1], 2.0))
+    assert all(not gradient.any() for gradient in gradients[2:])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own
+def test_second_derivatives_vmap_and_jvp_name_the_reference():
+    rnn, x = layers(), inputs()
+    (gradient,) = torch.autograd.grad(rnn(x)[0].sum(), x, create_graph=True)
+    with pytest.raises(BackendError, match="first derivatives only; use backend='reference'"):
+        torch.autograd.grad(gradient.sum(), x)
+    with pytest.raises(BackendError, match="vmap; use backend='reference'"):
+        torch.vmap(lambda one: rnn(one)[0])(x.detach().unsqueeze(0))
+    with pytest.raises(BackendError, match="forward-mode derivative; use backend='reference'"):
+        torch.func.jvp(lambda one: rnn(one)[0], (x.detach(),), (torch.ones_like(x),))
+
+
+def test_a_few_rows_are_split_over_units():
+    """The same as one thread computes, for one row and for two."""
+    threads = torch.get_num_threads()
+    rnn = Recurrent(LSTM, 3, 133, backend="cpu").double()
+    cases.randomise(rnn)
+    slices = []
+    try:
+        for batch in (1, 2, 3):
+            x = torch.randn(batch, 6, 3, dtype=torch.float64)
+            found = []
+            for number in (1, 3):
+                torch.set_num_threads(number)
+                from recurra.engine.cpu.kernel import order
+
+                dealt = order(None, batch, 6, 133)
+                slices.append((number, dealt.slices, dealt.split))
+                outputs, _ = rnn(x)
+                found.append([outputs, *torch.autograd.grad(outputs.square().sum(), list(rnn.parameters()))])
+            assert all(cases.difference(a, b) < 1e-12 for a, b in zip(*found, strict=True))
+    finally:
+        torch.set_num_threads(threads)
+    assert slices.count((3, 3, True)) == 3
+
+
+def test_autocast_computes_in_float32():
+    rnn = layers().float()
+    x = torch.randn(BATCH, TIME, INPUT)
+    expected, _ = rnn(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, final = rnn(x)
+    assert found.dtype == torch.float32
+    assert final.layers[0][0]["c"].dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
+def test_kernels_are_what_runs(monkeypatch):
+    """The layer goes through the operator, and a failure there is not covered up."""
+    from recurra.engine.cpu import kernel
+
+    def fail(*arguments, **settings):
+        raise RuntimeError("ran")
+
+    monkeypatch.setattr(kernel.Kernel, "launch", fail)
+    with pytest.raises(RuntimeError, match="ran"):
+        layers()(inputs())
