@@ -5,7 +5,7 @@ B batch, T time, I input, H hidden, D directions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recurra.cells.cell import Cell
+from recurra.cells.program import Program
 from recurra.contracts import DIRECTIONS, State
 from recurra.engine import Call, Options, Result, choose
 from recurra.engine.choose import check_name
@@ -20,6 +21,7 @@ from recurra.engine.chunks import run_chunks
 from recurra.errors import CellError, ConfigError, ShapeError, StateError
 from recurra.layers.regularisation import Regularisation, check_probability, variational_mask
 from recurra.layers.streaming import Streaming
+from recurra.layers.unroll import Unrolled
 
 INITIAL_STATES = ("zero", "learned", "random")
 RANDOM_STATE_DEVIATION = 0.1
@@ -333,13 +335,40 @@ class Recurrent(nn.Module):
             return result
         return run_chunks(backend.run, call, self.chunk)
 
-    def streaming(self) -> Streaming:
+    def streaming(self, weights: str | None = None) -> Streaming:
         """One step at a time, without gradients: `step(x_t, state=None)` → output, state.
+
+        Args:
+            weights: how the weight matrices are held: None as they are, or "float32", "bfloat16" or "int8" made
+                from float32 parameters; what is multiplied and added stays float32.
 
         Raises:
             ConfigError: the layer is bidirectional; its backward direction needs the whole sequence.
         """
-        return Streaming(self)
+        return Streaming(self, weights)
+
+    def unroll(self) -> Unrolled:
+        """One step at a time, with gradients, in the mode of the layer: `step(x_t, state=None)` → output, state.
+
+        Raises:
+            ConfigError: the layer is bidirectional; its backward direction needs the whole sequence.
+        """
+        return Unrolled(self)
+
+    @property
+    def program(self) -> Program:
+        """What a step computes in the mode of the layer, dropout and zoneout included."""
+        return self._programs[self.training]
+
+    def steps(
+        self, make: Callable[[Program, dict[str, Tensor], int], Any], training: bool | None = None
+    ) -> list[Any]:
+        """What `make` makes of each layer's program, parameters and width; `training` is the layer's own if None."""
+        program = self._programs[self.training if training is None else training]
+        return [
+            make(program, self._cell(layer, 0).named_tensors(), width)
+            for layer, width in enumerate(self.hidden_sizes)
+        ]
 
     def extra_repr(self) -> str:  # noqa: D102
         return (

@@ -1,44 +1,77 @@
 """Streaming: a stack of recurrent layers one step at a time, the state held by the caller.
 
-B batch, I input, H hidden.
+B batch, I input, H hidden, R rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from recurra.contracts import State
-from recurra.engine.reference import OneStep
-from recurra.errors import ConfigError, ShapeError
+from recurra.engine.steps import one_step
+from recurra.errors import ConfigError, ShapeError, StateError
 
 if TYPE_CHECKING:
     from recurra.layers.recurrent import Recurrent
 
+Step = Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
-class Streaming:
-    """What `Recurrent.streaming()` returns. It computes what the layers do in evaluation mode.
 
-    Raises:
-        ConfigError: the layers are bidirectional.
+class Snapshot:
+    """The parameters as they are now, to notice when they are no more.
+
+    Args:
+        rnn: whose parameters.
+        method: what has to be called again then.
     """
 
-    def __init__(self, rnn: Recurrent) -> None:
+    def __init__(self, rnn: Recurrent, method: str) -> None:
+        self._parameters = tuple(rnn.parameters())
+        self._method = method
+        self._seen = self._versions()
+
+    def _versions(self) -> list[tuple[int, int]]:
+        """How often every parameter has been written to, and where it lies."""
+        return [(one._version, one.data_ptr()) for one in self._parameters]
+
+    def check(self) -> None:
+        """Raise once the parameters have changed.
+
+        Raises:
+            StateError: they have.
+        """
+        if self._versions() != self._seen:
+            raise StateError(
+                f"{self._method}: the parameters have changed since their weights were packed; "
+                f"call {self._method}() again."
+            )
+
+
+class Streaming:
+    """What `Recurrent.streaming()` returns: what the layers do in evaluation mode, their weights packed once.
+
+    Raises:
+        ConfigError: the layers are bidirectional, or there are no such weights.
+    """
+
+    def __init__(self, rnn: Recurrent, weights: str | None = None) -> None:
         if rnn.bidirectional:
             raise ConfigError(
                 "streaming: a bidirectional layer cannot go one step at a time, since the backward direction "
                 "needs the whole sequence; use one direction."
             )
         self._rnn = rnn
-        self._steps = []
-        for layer, width in enumerate(rnn.hidden_sizes):
-            cell = rnn._cell(layer, 0)
-            program = rnn.regularisation.program(cell.program, training=False)
-            self._steps.append(OneStep(program, cell.named_tensors(), width))
+        self._names = rnn.program.states
+        self._steps = rnn.steps(
+            lambda program, parameters, hidden: one_step(program, parameters, hidden, weights, rnn.backend),
+            training=False,
+        )
+        self._snapshot = Snapshot(rnn, "streaming")
+        self._dtype = next(rnn.parameters()).dtype
 
-    @torch.no_grad()
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One step.
 
@@ -50,22 +83,37 @@ class Streaming:
             The output `[B, H]` of the last layer, and the new state.
 
         Raises:
-            ShapeError, StateError: a shape does not fit.
+            ShapeError, StateError: a shape does not fit; the parameters have changed since the weights were packed.
         """
-        if x_t.ndim != 2 or x_t.shape[1] != self._rnn.input_size:
-            raise ShapeError(f"x_t: expected [batch, {self._rnn.input_size}], got {list(x_t.shape)}.")
+        self._snapshot.check()
+        if x_t.ndim != 2 or x_t.shape[1] != self._rnn.input_size or x_t.dtype != self._dtype:
+            raise ShapeError(
+                f"x_t: expected [batch, {self._rnn.input_size}] of {self._dtype}, got {list(x_t.shape)} of {x_t.dtype}."
+            )
+        rows = x_t.shape[0]
         if state is None:
-            state = self._rnn.first_state(x_t.shape[0])
-        self._rnn.check_state(state, x_t.shape[0])
+            state = self._rnn.first_state(rows).detach()
+        elif not self._fits(state, rows):
+            self._rnn.check_state(state, rows)
         layers = []
         for layer, (step, (states,)) in enumerate(zip(self._steps, state.layers, strict=True)):
-            names = step.program.states
-            values = step.evaluate(step.project(x_t), tuple(states[name] for name in names), {})
-            new = {
-                name: values[index].expand_as(states[name])
-                for name, index in zip(names, step.program.outputs, strict=True)
-            }
-            output = new[names[0]]
-            x_t = output + x_t if self._rnn.residual and layer > 0 else output
-            layers.append((new,))
+            new = step(x_t, tuple([states[name] for name in self._names]))
+            x_t = new[0] + x_t.detach() if self._rnn.residual and layer > 0 else new[0]
+            layers.append((dict(zip(self._names, new, strict=True)),))
         return x_t, State(tuple(layers))
+
+    def _fits(self, state: State, rows: int) -> bool:
+        """Whether the state is certainly right; what `check_state` would say takes longer than a step."""
+        if not isinstance(state, State) or len(state.layers) != len(self._steps):
+            return False
+        for directions, width in zip(state.layers, self._rnn.hidden_sizes, strict=True):
+            if len(directions) != 1 or tuple(directions[0]) != self._names:
+                return False
+            for value in directions[0].values():
+                if value.shape != (rows, width) or value.dtype != self._dtype:
+                    return False
+        return True
+
+    def select(self, state: State, rows: Tensor) -> State:
+        """The given rows `[R]` of a state, such as a beam's survivors; they may repeat, shrink or grow."""
+        return state.select(rows)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from recurra.cells.program import Program
 from recurra.engine.backend import Call, Options, Result
 from recurra.engine.chunks import run_chunks
 from recurra.engine.cpu import build
+from recurra.engine.cpu.emit import vectors
 
 NAME = "cpu"
 KEEP_BYTES = 2**30  # for one direction of one layer
@@ -44,7 +48,6 @@ def _bytes_kept(call: Call) -> int:
 
 def _run(call: Call) -> Result:
     from recurra.engine.cpu import operator
-    from recurra.engine.cpu.emit import vectors
 
     program, parameters = call.program, call.parameters
     dtype, hidden = call.states[0].dtype, call.states[0].shape[1]
@@ -54,14 +57,20 @@ def _run(call: Call) -> Result:
             projected = functional.linear(x, parameters["input_weight"], parameters.get("bias"))
         else:
             projected = call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
-        per_unit = []
-        for name in vectors(program):
-            if name.startswith("hidden_bias_"):
-                first = program.hidden_bias_gates.index(name.removeprefix("hidden_bias_")) * hidden
-                per_unit.append(parameters["hidden_bias"][first : first + hidden])
-            else:
-                per_unit.append(parameters[name])
+        per_unit = per_unit_parameters(program, parameters, hidden)
         masks = [call.masks[name] for name in program.masks]
         weight = parameters.get("hidden_weight")
         outputs, states = operator.run(program, projected, weight, call.lengths, call.states, per_unit, masks)
     return Result(outputs, states, {})
+
+
+def per_unit_parameters(program: Program, parameters: Mapping[str, Tensor], hidden: int) -> list[Tensor]:
+    """Vectors, norms' gains and shifts and the hidden biases, `[H]` each, in the kernels' order."""
+    found = []
+    for name in vectors(program):
+        if name.startswith("hidden_bias_"):
+            first = program.hidden_bias_gates.index(name.removeprefix("hidden_bias_")) * hidden
+            found.append(parameters["hidden_bias"][first : first + hidden])
+        else:
+            found.append(parameters[name])
+    return found

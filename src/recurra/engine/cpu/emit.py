@@ -74,7 +74,7 @@ def emit(step: StepPlan, machine: Machine) -> str:
         lines.append(f"\nnamespace {name} {{")
         lines += _Emitter(step.program, plan, step.labels, machine, step.saved, name == "backward").source()
         lines.append(f"{_RUN_BACKWARD if name == 'backward' else _run_forward(step.program)}\n}}  // {name}")
-    lines.append(_header("entry.h"))
+    lines += [_header("slices.h"), _header("entry.h")]
     return "\n".join(lines)
 
 
@@ -90,7 +90,7 @@ def emit_streaming(program: Program, machine: Machine, weight: str) -> str:
     lines = list(_head(program, machine, streaming_pointers(program), weight))
     lines.append("\nnamespace forward {")
     lines += _Emitter(program, plan, labels, machine, scaled=weight == "int8").source()
-    lines += ["}  // forward", _header("streaming.h")]
+    lines += ["}  // forward", _header("slices.h"), _header("streaming.h")]
     return "\n".join(lines)
 
 
@@ -101,6 +101,9 @@ def _head(program: Program, machine: Machine, names: list[str], weight: str) -> 
     yield f"#define VECTOR_BYTES {machine.vector_bytes}"
     yield f"#define NORM_EPSILON {NORM_EPSILON}"
     yield _header("vector.h")
+    yield "INLINE vec load_weight(const real* from) { return load<false>(from, LANES); }"
+    if weight != "real":
+        yield _header("weights.h")
     yield f"typedef {weight} weight;"
     yield f"enum {{ {', '.join(f'P_{name}' for name in names)}, POINTERS }};"
     yield _header("frame.h")

@@ -48,6 +48,7 @@ class Kernel:
         self.library = build.library(emit(self.plan, self.machine))
         self.library.recurra_scratch.restype = ctypes.c_int64
         self.library.recurra_scratch.argtypes = [ctypes.c_int64, ctypes.c_int]
+        declare(self.library, "recurra_forward", "recurra_backward")
         self.Call = structure(self.names)
 
     def pack(self, weight: Tensor | None, hidden: int, like: Tensor, backwards: bool) -> Tensor:
@@ -82,10 +83,17 @@ class Kernel:
         )
 
 
+def declare(library: ctypes.CDLL, *names: str) -> None:
+    """Tell ctypes what the functions of (first slice, end, call) take."""
+    for name in names:
+        getattr(library, name).argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
+        getattr(library, name).restype = None
+
+
 def in_threads(function: Any, call: Any, slices: int) -> None:
     """Call a C function of (first slice, end, call) so that all slices run; in a forked child one after another."""
     if _in_child or slices == 1:
-        function(ctypes.c_int64(0), ctypes.c_int64(slices), ctypes.byref(call))
+        function(0, slices, ctypes.byref(call))
         return
     error = _parallel_for()(0, slices, 1, ctypes.cast(function, ctypes.c_void_p), ctypes.addressof(call))
     assert error == 0, "torch_parallel_for"

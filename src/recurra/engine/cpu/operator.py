@@ -63,7 +63,7 @@ def forward(
         return [first.new_empty(batch, steps, hidden), *(state.clone() for state in states), *empty]
     dealt = order(lengths, batch, steps, hidden)
     new = first.new_zeros if dealt.ragged else first.new_empty
-    tensors = _laid_out(own, states, per_unit, masks)
+    tensors = laid_out(own, states, per_unit, masks)
     tensors["projected"] = projected.contiguous()
     tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=False)
     saved, *_ = (*_saved_widths(own.plan, hidden, save), 0)
@@ -81,7 +81,7 @@ def _saved_widths(step: StepPlan, hidden: int, save: bool) -> list[int]:
     return [len(step.saved) * hidden, *(hidden for _ in step.program.states[1:])] if save else []
 
 
-def _laid_out(
+def laid_out(
     own: Kernel, states: Sequence[Tensor], per_unit: Sequence[Tensor], masks: Sequence[Tensor]
 ) -> dict[str, Tensor]:
     """What both directions read, contiguous and of one type, by the kernel's names."""
@@ -124,7 +124,7 @@ def backward(
     batch, steps, hidden = outputs.shape
     d_output, *d_final = gradients
     dealt = order(lengths, batch, steps, hidden)
-    tensors = _laid_out(own, states, per_unit, masks)
+    tensors = laid_out(own, states, per_unit, masks)
     tensors["saved"] = kept[0]
     tensors |= dict(zip((f"states_{name}" for name in names), (outputs, *kept[1:]), strict=True))
     tensors["d_output"] = torch.zeros_like(outputs) if d_output is None else d_output.contiguous()

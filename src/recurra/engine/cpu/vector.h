@@ -42,20 +42,6 @@ template <bool TAIL> INLINE void store(real* to, vec value, int64_t count) {
   }
 }
 
-// Weights as they are held: as they are, rounded to the upper half of a float, or as whole numbers to be scaled.
-typedef uint16_t bfloat16;
-typedef int8_t int8;
-typedef bfloat16 loose_bfloat16 __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
-typedef int8 loose_int8 __attribute__((vector_size(LANES), aligned(1), may_alias));
-INLINE vec load_weight(const real* from) { return load<false>(from, LANES); }
-INLINE vec load_weight(const bfloat16* from) {
-  return (vec)(__builtin_convertvector(*reinterpret_cast<const loose_bfloat16*>(from), mask) << 16);
-}
-INLINE vec load_weight(const int8* from) {
-  const mask wide = __builtin_convertvector(*reinterpret_cast<const loose_int8*>(from), mask);
-  return __builtin_convertvector(wide, vec);
-}
-
 INLINE vec select(mask condition, vec yes, vec no) { return condition ? yes : no; }
 
 template <class F> INLINE vec each(vec x, F f) {

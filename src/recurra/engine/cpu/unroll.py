@@ -1,0 +1,170 @@
+"""One step of a program at a time with gradients, its weights packed once for all steps.
+
+B batch, I input, H hidden, G gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recurra.cells.program import Program
+from recurra.engine.cpu import per_unit_parameters
+from recurra.engine.cpu.kernel import kernel, order, weight_gradient
+from recurra.engine.cpu.operator import REFERENCE, laid_out
+from recurra.errors import BackendError
+
+WEIGHTS = ("input_weight", "bias", "hidden_weight")
+
+
+class PackedUnroll:
+    """One step of a program with gradients; parameters as they are when it is made.
+
+    The gradients of the weight matrices are one product over all steps. For that every step depends on a
+    token, whose own gradient comes last: it gathers what the steps have left.
+
+    Args:
+        program: masks included.
+        parameters: by the names a cell gives them, all float32 or all float64.
+        hidden: H.
+    """
+
+    def __init__(self, program: Program, parameters: Mapping[str, Tensor], hidden: int) -> None:
+        self.program, self.hidden = program, hidden
+        like = next(iter(parameters.values()))
+        self.own = kernel(program.key, like.dtype == torch.float64)
+        self.weights = {name: parameters[name].detach() for name in WEIGHTS if name in parameters}
+        weight = self.weights.get("hidden_weight")
+        self.packed = {
+            backwards: self.own.pack(weight, hidden, like.detach(), backwards) for backwards in (False, True)
+        }
+        self.per_unit = per_unit_parameters(program, parameters, hidden)
+        self.left: list[dict[str, Tensor]] = []  # what the steps of the backward pass under way have left
+        self.task = -1
+        self.token = _Token.apply(self, like, *(parameters[name] for name in self.weights))
+
+    def __call__(
+        self, x: Tensor, states: tuple[Tensor, ...], masks: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """The new states `[B, H]`, for `x` `[B, I]`, states `[B, H]` and the program's masks `[B, H]`."""
+        held = [masks[name] for name in self.program.masks]
+        dtype = states[0].dtype
+        return tuple(_Step.apply(self, self.token, x.to(dtype), *states, *self.per_unit, *held))
+
+    def launch(self, tensors: dict[str, Tensor], rows: int, backwards: bool, save: bool) -> None:
+        """Run the kernel over one step of so many rows."""
+        tensors["packed"] = self.packed[backwards]
+        self.own.launch(tensors, order(None, rows, 1, self.hidden), 1, self.hidden, backwards, save)
+
+    def leave(self, tensors: dict[str, Tensor]) -> None:
+        """Keep a step's gradients for the token; those of another backward pass, which has not asked, go."""
+        task = torch._C._current_graph_task_id()
+        if task != self.task:
+            self.task, self.left = task, []
+        self.left.append(tensors)
+
+
+class _Token(torch.autograd.Function):
+    """Nothing forwards; backwards the gradients of the weights, over all rows of all steps."""
+
+    @staticmethod
+    def forward(ctx: Any, unroll: PackedUnroll, like: Tensor, *weights: Tensor) -> Tensor:
+        ctx.unroll = unroll
+        return like.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor) -> tuple[Any, ...]:
+        unroll = ctx.unroll
+        left, unroll.left = unroll.left, []
+        together = {name: torch.cat([one[name] for one in left]) for name in left[0]}  # [rows, 1, ...]
+        found: dict[str, Tensor] = {}
+        d_projected = together["d_projected"].flatten(0, 1)  # [rows, G * H]
+        if "input_weight" in unroll.weights:
+            found["input_weight"] = d_projected.T @ together["x"]
+            found["bias"] = d_projected.sum(0)
+        if "hidden_weight" in unroll.weights:
+            found["hidden_weight"] = weight_gradient(unroll.own, together, unroll.weights["hidden_weight"])
+        return None, None, *(found[name] for name in unroll.weights)
+
+
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, unroll: PackedUnroll, token: Tensor, x: Tensor, *rest: Tensor
+    ) -> tuple[Tensor, ...]:
+        own, names = unroll.own, unroll.program.states
+        states, per_unit = rest[: len(names)], rest[len(names) : len(names) + len(own.vectors)]
+        masks = rest[len(names) + len(own.vectors) :]
+        rows = x.shape[0]
+        save = any(ctx.needs_input_grad)
+        tensors = laid_out(own, states, per_unit, masks)
+        tensors["projected"] = _project(unroll, x)
+        tensors["saved"] = x.new_empty(rows, 1, len(own.plan.saved) * unroll.hidden if save else 0)
+        for name, state in zip(names, states, strict=True):
+            tensors[f"states_{name}"] = x.new_empty(rows, 1, unroll.hidden)
+            tensors[f"final_{name}"] = torch.empty_like(state, memory_format=torch.contiguous_format)
+        if rows:
+            unroll.launch(tensors, rows, backwards=False, save=save)
+        if save:
+            kept = {
+                name: one
+                for name, one in tensors.items()
+                if not name.startswith(("final_", "projected", "packed", "scratch"))
+            }
+            ctx.unroll, ctx.names, ctx.masks = unroll, tuple(kept), len(masks)
+            ctx.save_for_backward(x, *kept.values())
+        return tuple(tensors[f"final_{name}"] for name in names)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise BackendError(f"backend 'cpu' gives first derivatives only; {REFERENCE}.")
+        unroll = ctx.unroll
+        own, program, hidden = unroll.own, unroll.program, unroll.hidden
+        x, *kept = ctx.saved_tensors
+        tensors = dict(zip(ctx.names, kept, strict=True))
+        rows = x.shape[0]
+        for name, gradient in zip(program.states, gradients, strict=True):
+            tensors[f"carry_{name}"] = (
+                x.new_zeros(rows, hidden)
+                if gradient is None
+                else gradient.clone(memory_format=torch.contiguous_format)
+            )
+        tensors["d_output"] = x.new_zeros(rows, 1, hidden)
+        tensors["d_projected"] = x.new_zeros(rows, 1, len(program.input_gates) * hidden)
+        if own.plan.hidden_apart:
+            tensors["d_hidden"] = x.new_zeros(rows, 1, len(program.hidden_gates) * hidden)
+        slices = order(None, rows, 1, hidden).slices
+        tensors["sums"] = x.new_zeros(slices, len(own.vectors), hidden)
+        if rows:
+            unroll.launch(tensors, rows, backwards=True, save=False)
+        left = (
+            "d_projected",
+            "d_hidden",
+            "saved",
+            *(f"{kind}_{name}" for name in program.states for kind in ("initial", "states")),
+        )
+        unroll.leave({"x": x, **{name: tensors[name] for name in left if name in tensors}})
+        d_x = None
+        if "input_weight" in unroll.weights and ctx.needs_input_grad[2]:
+            d_x = tensors["d_projected"].flatten(1) @ unroll.weights["input_weight"]
+        return (
+            None,
+            x.new_zeros(()),
+            d_x,
+            *(tensors[f"carry_{name}"] for name in program.states),
+            *tensors["sums"].sum(0),
+            *(None for _ in range(ctx.masks)),
+        )
+
+
+def _project(unroll: PackedUnroll, x: Tensor) -> Tensor:
+    """W x + b of the input gates, `[B, 1, G * H]`."""
+    if "input_weight" not in unroll.weights:
+        return x.new_empty(x.shape[0], 1, 0)
+    with torch.autocast("cpu", enabled=False):
+        return functional.linear(x, unroll.weights["input_weight"], unroll.weights.get("bias")).unsqueeze(1)
