@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from recurra.cells.cell import NORM_EPSILON
-from recurra.cells.program import BINARY, COMPARISONS, Node, Program
-from recurra.engine.plan import LEAVES, Plan, Stage, StepPlan, Term, plan_streaming
+from recurra.cells.program import Program
+from recurra.engine.cpu.pointwise import Pointwise
+from recurra.engine.plan import Plan, Stage, StepPlan, Term, plan_streaming
 
 MOST_ROWS = 6
 SUMS_IN_FLIGHT = 8  # so many independent sums hide the latency of a multiply-add
@@ -72,7 +73,9 @@ def emit(step: StepPlan, machine: Machine) -> str:
     lines = list(_head(step.program, machine, pointers(step.program), "real"))
     for name, plan in (("forward", step.forward), ("backward", step.backward)):
         lines.append(f"\nnamespace {name} {{")
-        lines += _Emitter(step.program, plan, step.labels, machine, step.saved, name == "backward").source()
+        lines += _Emitter(
+            step.program, plan, step.labels, machine, len(step.saved), name == "backward"
+        ).source()
         lines.append(f"{_RUN_BACKWARD if name == 'backward' else _run_forward(step.program)}\n}}  // {name}")
     lines += [_header("slices.h"), _header("entry.h")]
     return "\n".join(lines)
@@ -122,18 +125,16 @@ class _Emitter:
         plan: Plan,
         labels: Mapping[int, str],
         machine: Machine,
-        saved: Sequence[int] = (),
+        saved: int = 0,
         backward: bool = False,
         scaled: bool = False,
     ) -> None:
-        self.program, self.plan, self.labels, self.machine = program, plan, labels, machine
-        self.saved, self.backward, self.scaled = saved, backward, scaled
-        self.slots = {index: number for number, index in enumerate(plan.kept)}
-        self.means = {index: number for number, index in enumerate(plan.means)}
-        self.vectors = vectors(program)
+        self.program, self.plan, self.machine = program, plan, machine
+        self.backward, self.scaled = backward, scaled
+        self.point = Pointwise(program, plan, labels, vectors(program), saved, backward)
 
     def source(self) -> Iterator[str]:
-        yield f"static constexpr int KEPT = {len(self.slots)}, MEANS = {len(self.means)};"
+        yield f"static constexpr int KEPT = {len(self.point.slots)}, MEANS = {len(self.point.means)};"
         for number, stage in enumerate(self.plan.stages):
             rows, _ = tile(stage, self.machine)
             for count in range(1, rows + 1) if stage.terms else ():
@@ -201,24 +202,8 @@ class _Emitter:
         if node.op == "x":
             return "c.p[P_x] + s.row[first + r] * c.inputs"
         if node.op == "state" and not self.backward:
-            return self._old(node.name, "s.row[first + r]", "s.row[first + r] * T + t")
-        return self._slot(index)
-
-    def _slot(self, index: int) -> str:
-        """Where a node that later stages read lies, for row `first + r`."""
-        return f"s.scratch + ({self.slots[index]} * s.rows + first + r) * s.padded"
-
-    def _saved(self, number: str) -> str:
-        return f"c.p[P_saved] + (row * {len(self.saved)} + {number}) * H + j"
-
-    def _rows_of(self, array: str, gate: str) -> str:
-        """Where a gate lies in an array over the gates that have an input half, or a hidden one."""
-        gates = self.program.hidden_gates if array == "d_hidden" else self.program.input_gates
-        return f"c.p[P_{array}] + (row * {len(gates)} + {gates.index(gate)}) * H + j"
-
-    @staticmethod
-    def _old(state: str, b: str, row: str) -> str:
-        return f"(t ? c.p[P_states_{state}] + ({row} - 1) * H : c.p[P_initial_{state}] + {b} * H)"
+            return self.point.old(node.name, "s.row[first + r]", "s.row[first + r] * T + t")
+        return self.point.slot(index)
 
     # --- pointwise --------------------------------------------------------------------------------
 
@@ -237,115 +222,8 @@ class _Emitter:
         yield "      const int64_t j = u + v * LANES, count = H - j;\n      if (TAIL && count <= 0) continue;"
         for place, index in enumerate(stage.sums):
             yield f"      const vec n{index} = m[({place} * rows + r) * {across} + v];"
-        yield from (f"      {line}" for line in self._lines(stage))
+        yield from (f"      {line}" for line in self.point.lines(stage))
         yield "    }\n  }\n}"
-
-    def _lines(self, stage: Stage) -> Iterator[str]:
-        at_hand = set(stage.sums)
-        stored = self._stored(stage)
-        for index in [*stage.body, *stage.kept, *(index for _, index in stored)]:
-            yield from self._define(index, stage, at_hand)
-        for index in stage.kept:
-            yield f"store<TAIL>({self._slot(index)} + j, {self._as_real(index)}, count);"
-        for key, index in stored:
-            yield from self._store(key, self._as_real(index))
-
-    def _as_real(self, index: int) -> str:
-        return f"select(n{index}, splat(1), splat(0))" if self._is_condition(index) else f"n{index}"
-
-    def _is_condition(self, index: int) -> bool:
-        return self.plan.nodes[index].op in COMPARISONS
-
-    def _define(self, index: int, stage: Stage, at_hand: set[int]) -> Iterator[str]:
-        """Lines that define a node and what it needs, unless they are there."""
-        if index in at_hand:
-            return
-        at_hand.add(index)
-        node = self.plan.nodes[index]
-        kind = "mask" if self._is_condition(index) or node.op == "step_mask" else "vec"
-        if index in self.plan.sources or node.op in LEAVES:
-            yield f"const {kind} n{index} = {self._leaf(index, node)};"
-        elif index in self.slots and index not in (*stage.body, *stage.sums):
-            value = f"load<TAIL>({self._slot(index)} + j, count)"
-            yield f"const {kind} n{index} = {value}{' != splat(0)' if kind == 'mask' else ''};"
-        elif index in self.means:
-            yield f"const vec n{index} = splat(s.means[{self.means[index]} * s.rows + first + r]);"
-        else:
-            for arg in node.args:
-                yield from self._define(arg, stage, at_hand)
-            if index in self.labels:
-                yield f"// {self.labels[index]}"
-            yield f"const {kind} n{index} = {self._expression(node)};"
-
-    def _leaf(self, index: int, node: Node) -> str:
-        if index in self.plan.sources:
-            kind, name = self.plan.sources[index]
-            if kind == "new":
-                return f"load<TAIL>(c.p[P_states_{name}] + row * H + j, count)"
-            value = f"load<TAIL>({self._saved(name)}, count)"
-            return f"{value} != splat(0)" if self._is_condition(index) else value
-        if node.op == "constant":
-            return f"splat(real({node.values[0]!r}))"
-        if node.op == "state":
-            return f"load<TAIL>({self._old(node.name, 'b', 'row')} + j, count)"
-        if node.op == "input":
-            return f"load<TAIL>({self._rows_of('projected', node.name)}, count)"
-        if node.op == "vector":
-            return f"load<TAIL>(c.p[P_{node.name}] + j, count)"
-        if node.op == "mask":
-            return f"load<TAIL>(c.p[P_mask_{node.name}] + b * H + j, count)"
-        return f"load<TAIL>(c.p[P_mask_{node.name}] + row * H + j, count) != splat(0)"
-
-    def _expression(self, node: Node) -> str:
-        if node.op == "gradient":
-            carried = f"load<TAIL>(c.p[P_carry_{node.name}] + b * H + j, count)"
-            arriving = "load<TAIL>(c.p[P_d_output] + row * H + j, count)"
-            return f"{carried} + {arriving}" if node.name == self.program.states[0] else carried
-        operands = [f"n{arg}" for arg in node.args]
-        if node.op in ("add", "sub", "mul", "div"):
-            return f" {BINARY[node.op]} ".join(operands)
-        if node.op in COMPARISONS:
-            return f" {COMPARISONS[node.op]} ".join(operands)
-        if node.op == "neg":
-            return f"-{operands[0]}"
-        if node.op == "where":
-            return f"select({', '.join(operands)})"
-        if node.op == "clamp":
-            low, high = node.values
-            text = operands[0]
-            if low is not None:
-                text = f"select({text} < splat(real({low!r})), splat(real({low!r})), {text})"
-            if high is not None:
-                text = f"select({text} > splat(real({high!r})), splat(real({high!r})), {text})"
-            return text
-        return f"v_{node.op}({', '.join(operands)})"
-
-    # --- stores -----------------------------------------------------------------------------------
-
-    def _stored(self, stage: Stage) -> list[tuple[tuple[str, str], int]]:
-        """What the stage stores for the caller; what no stage computes is stored by the last."""
-        homes = {
-            index: number for number, one in enumerate(self.plan.stages) for index in (*one.body, *one.sums)
-        }
-        mine = self.plan.stages.index(stage)
-        last = len(self.plan.stages) - 1
-        return [(key, index) for key, index in self.plan.targets.items() if homes.get(index, last) == mine]
-
-    def _store(self, key: tuple[str, str], value: str) -> Iterator[str]:
-        kind, name = key
-        if kind == "new":
-            yield f"store<TAIL>(c.p[P_states_{name}] + row * H + j, {value}, count);"
-        elif kind == "saved":
-            yield f"if (c.save) store<TAIL>({self._saved(name)}, {value}, count);"
-        elif kind == "d_state":
-            yield f"store<TAIL>(c.p[P_carry_{name}] + b * H + j, {value}, count);"
-        elif kind == "vector":
-            number = self.vectors.index(name)
-            place = f"c.p[P_sums] + (s.number * {len(self.vectors)} + {number}) * H + j"
-            yield f"store<TAIL>({place}, load<TAIL>({place}, count) + {value}, count);"
-        else:
-            array = "d_projected" if kind == "d_input" else "d_hidden"
-            yield f"store<TAIL>({self._rows_of(array, name)}, {value}, count);"
 
     # --- the walk through time --------------------------------------------------------------------
 
@@ -357,10 +235,10 @@ class _Emitter:
             "const weight* w) {\n  const int64_t H = c.hidden;\n  (void)w;"
         )
         for index in stage.means:
-            slot = self.slots[self.plan.nodes[index].args[0]]
+            slot = self.point.slots[self.plan.nodes[index].args[0]]
             yield "  for (int64_t r = 0; r < active; ++r)"
             yield (
-                f"    s.means[{self.means[index]} * s.rows + r] = "
+                f"    s.means[{self.point.means[index]} * s.rows + r] = "
                 f"row_mean(s.scratch + ({slot} * s.rows + r) * s.padded, H);"
             )
         yield f"  vec m[{max(1, len(stage.sums) * rows * across)}];"
