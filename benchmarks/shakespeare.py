@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import describe
 from torch import Tensor, nn
 from torch.nn import functional
 
 import recurra
 from recurra.data.text import read_text
+from recurra.inspection.machine import describe
 from recurra.training.optimiser import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
 

@@ -16,13 +16,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from machine import describe
 from torch import Tensor, nn
 from torch.nn import functional
 
 from recurra.contracts import Batch
 from recurra.data.batches import StreamBatches
 from recurra.data.text import read_text
+from recurra.inspection.machine import describe
 from recurra.models.language_model import LanguageModel, LanguageModelConfig
 from recurra.training.config import TrainingConfig
 from recurra.training.optimiser import OptimiserConfig

@@ -16,10 +16,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from machine import describe
-
 import recurra
 from recurra.errors import RecurraError
+from recurra.inspection.machine import describe
 from recurra.layers.regularisation import Regularisation
 from recurra.training.optimiser import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig

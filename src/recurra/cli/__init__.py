@@ -50,6 +50,8 @@ VERBS = (
     Verb("score", "say how probable each line of text is", "recurra.cli.use:score"),
     Verb("inspect gradients", "see how far gradients reach back in time", "recurra.cli.look:gradients"),
     Verb("inspect gates", "colour a text by what each unit does", "recurra.cli.look:gates"),
+    Verb("selfcheck", "compare every backend with the reference", "recurra.cli.bench:selfcheck"),
+    Verb("bench cells", "time cells on this machine", "recurra.cli.bench:bench_cells"),
     Verb("explain", "say which backend runs a cell, and why", "recurra.cli.explain:explain"),
 )
 

@@ -1,4 +1,4 @@
-"""What every benchmark says of the machine it ran on."""
+"""What every timing says of the machine it was taken on."""
 
 from __future__ import annotations
 
