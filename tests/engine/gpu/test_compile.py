@@ -35,3 +35,16 @@ def test_no_register_spills(cell, backwards):
     assert usage.spilled == 0
     assert 0 < usage.registers <= 255
     assert usage.shared <= 227 * 1024
+
+
+def test_products_are_rounded_as_pytorchs_own():
+    pytest.importorskip("triton", reason="there is no Triton here (it comes for Linux)")
+    from recurra.engine.gpu.kernel import precision
+
+    before = torch.backends.cuda.matmul.fp32_precision
+    assert precision(torch.float32) == "ieee"
+    try:
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        assert (precision(torch.float32), precision(torch.float64)) == ("tf32", "ieee")
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before

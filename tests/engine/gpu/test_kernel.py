@@ -22,6 +22,7 @@ TESTS = Path(cases.__file__).parent
 EXTRA = (
     "everything",
     "whole vectors",
+    "the final memory alone",
     "no input",
     "no product",
     "float32, every row whole",
@@ -65,3 +66,7 @@ def test_functions_are_pytorchs(interpreted):
 def test_the_interpreter_is_for_those_who_name_the_backend(interpreted):
     assert interpreted["choices"]["refused"] is None
     assert interpreted["choices"]["auto"] != "gpu"
+
+
+def test_second_derivatives_are_refused(interpreted):
+    assert "use backend='reference'" in interpreted["second derivative"]

@@ -142,8 +142,9 @@ def _launch(own: Kernel, tensors: Mapping[str, Tensor], order: Order, backwards:
 
 
 def precision(dtype: torch.dtype) -> str:
-    """How products are rounded: as `torch.backends.cuda.matmul.allow_tf32` allows for float32."""
-    return "tf32" if dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32 else "ieee"
+    """How products are rounded: "tf32" where PyTorch rounds its own float32 products so, otherwise "ieee"."""
+    allowed = torch.backends.cuda.matmul.fp32_precision == "tf32"
+    return "tf32" if dtype == torch.float32 and allowed else "ieee"
 
 
 def _weight_gradient(own: Kernel, tensors: Mapping[str, Tensor]) -> Tensor:
