@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from recurra.cells.program import Program
 from recurra.engine.backend import Call, Options, Result
+from recurra.engine.cpu import per_unit_parameters
 
 NAME = "gpu"
 DEVICE = "cuda"
@@ -42,7 +43,6 @@ def can_run(program: Program, options: Options) -> str | None:
 
 def run(call: Call) -> Result:
     """One launch of the generated kernel, after one product with the inputs."""
-    from recurra.engine.cpu.emit import vectors
     from recurra.engine.gpu import kernel
 
     program, parameters = call.program, call.parameters
@@ -54,13 +54,7 @@ def run(call: Call) -> Result:
         else:
             projected = call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
         own = kernel.kernel(program)
-        per_unit = []
-        for name in vectors(own.program):
-            if name.startswith("hidden_bias_"):
-                first = program.hidden_bias_gates.index(name.removeprefix("hidden_bias_")) * hidden
-                per_unit.append(parameters["hidden_bias"][first : first + hidden])
-            else:
-                per_unit.append(parameters[name])
+        per_unit = per_unit_parameters(program, parameters, hidden)
         masks = [call.masks[name] for name in program.masks]
         weight = parameters.get("hidden_weight")
         outputs, states = kernel.run(own, projected, weight, call.states, per_unit, masks, call.lengths)
