@@ -48,7 +48,7 @@ class _Emitter:
         constants = ["ROWS", "INNER", "PRECISION", *(f"UNITS{n}" for n in range(len(self.plan.stages)))]
         if not self.backward:
             constants.append("SAVE")
-        yield "@triton.jit"
+        yield '@triton.jit(do_not_specialize=["batch", "steps", "units"])  # compiled once for all sizes'
         yield f"def {'backward' if self.backward else 'forward'}("
         yield f"    {pointers},"
         yield f"    {SIZES},"
