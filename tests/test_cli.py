@@ -356,6 +356,7 @@ def test_explain_prints_equations_latex_and_code(capsys):
     code = prints(capsys, "explain", "--cell", "gru", "--show-code", "--dtype", "float64")
     assert "#define REAL double" in code
     assert "//   d_h = d_h' * (1 - update)" in code
+    assert "tl.program_id" in prints(capsys, "explain", "--cell", "gru", "--show-code", "--device", "cuda")
 
 
 def test_explain_prints_equations_of_a_users_cell(capsys, folder):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
+import torch
 
 import cases
 from recurra import BackendError, Cell, Recurrent, Regularisation
@@ -74,9 +77,43 @@ def test_what_does_not_touch_a_step_leaves_the_vendor():
 
 def test_gates_are_read_on_the_reference():
     assert Recurrent(LSTM, INPUT, HIDDEN).choose_backend(return_gates=True) == "reference"
-    for row in explain(LSTM, INPUT, HIDDEN, return_gates=True):
+    rows = [row for row in explain(LSTM, INPUT, HIDDEN, return_gates=True) if row.backend != "gpu"]
+    for row in rows:
         assert row.chosen == (row.backend == "reference")
         assert row.chosen or "gates" in row.reason
+
+
+def test_the_gpu_backend_says_what_it_lacks(monkeypatch):
+    def gpu(device):
+        return next(row for row in explain(LSTM, INPUT, HIDDEN, device=device) if row.backend == "gpu")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert (gpu("cpu").runs, gpu("cpu").reason) == (False, "it runs on CUDA devices")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert gpu("cuda").reason == "there is no Triton; install triton"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    assert gpu("cuda").reason == "this torch sees no CUDA device"
+    with pytest.raises(BackendError, match=r"backend 'gpu' .* this torch sees no CUDA device"):
+        Recurrent(LSTM, INPUT, HIDDEN, backend="gpu")
+
+
+def test_auto_takes_the_gpu_backend_where_the_vendor_cannot(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    chosen = {
+        cell: next(row.backend for row in explain(cell, INPUT, HIDDEN, device="cuda") if row.chosen)
+        for cell in (LSTM, PeepholeLSTM)
+    }
+    assert chosen == {LSTM: "vendor", PeepholeLSTM: "gpu"}
+
+
+def test_a_layer_may_be_built_before_it_is_moved(monkeypatch):
+    """On the CPU, for a backend of another device; a call there is refused."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    rnn = Recurrent(PeepholeLSTM, INPUT, HIDDEN, backend="gpu")
+    with pytest.raises(BackendError, match="it runs on CUDA devices"):
+        rnn(torch.zeros(1, 1, INPUT))
 
 
 def test_unknown_backend_names_the_nearest():

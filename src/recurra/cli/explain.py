@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from recurra.cli.options import Options
 from recurra.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from recurra.cells import Program
 
 
 def explain(arguments: list[str]) -> None:
@@ -30,11 +35,7 @@ def explain(arguments: list[str]) -> None:
         print(program.equations(values.latex))
         return
     if values.show_code:
-        from recurra.engine.cpu.build import machine
-        from recurra.engine.cpu.emit import emit
-        from recurra.engine.plan import plan
-
-        print(emit(plan(program), machine(double=values.dtype == "float64")))
+        print(_code(program, values.device, values.dtype))
         return
     verdicts = engine.explain(
         cell,
@@ -51,6 +52,17 @@ def explain(arguments: list[str]) -> None:
     print_table(("backend", "runs", "chosen", "reason"), rows)
 
 
+def _code(program: Program, device: str, dtype: str) -> str:
+    """What is generated for a program: C++ for the CPU, Triton for CUDA."""
+    from recurra.engine.cpu import build, emit as cplusplus
+    from recurra.engine.gpu import emit as triton
+    from recurra.engine.plan import plan
+
+    if device == "cuda":
+        return triton.emit(plan(program))
+    return cplusplus.emit(plan(program), build.machine(double=dtype == "float64"))
+
+
 def _options() -> Options:
     from typing import Literal
 
@@ -65,7 +77,7 @@ def _options() -> Options:
     options.add("hidden-size", int, 256, "units", "H")
     options.flag("equations", "print one step forwards and backwards as equations, instead")
     options.flag("latex", "print them in LaTeX")
-    options.flag("show-code", "print the C++ that the cpu backend generates for it, instead")
+    options.flag("show-code", "print the code generated for it, instead: C++, or Triton for --device cuda")
     options.group("what is asked of it")
     options.flag("bidirectional", "both directions; each one runs by itself, on the same backend")
     options.add("dropout", float, 0.0, "between layers, so outside the backend: any can take it", "P")

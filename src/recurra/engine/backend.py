@@ -58,9 +58,15 @@ class Result:
 
 
 class Backend(Protocol):
-    """A module of `recurra.engine` that runs programs."""
+    """A module of `recurra.engine` that runs programs.
+
+    Attributes:
+        NAME: what it is called.
+        DEVICE: the type of device that it is for, or None for any.
+    """
 
     NAME: str
+    DEVICE: str | None
 
     def can_run(self, program: Program, options: Options) -> str | None:
         """None for yes, otherwise the reason why not."""

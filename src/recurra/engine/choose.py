@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import torch
@@ -11,11 +11,11 @@ import torch
 from recurra.cells.cell import Cell
 from recurra.cells.program import Program
 from recurra.cells.transform import with_recurrent_dropout, with_zoneout
-from recurra.engine import cpu, reference, vendor
+from recurra.engine import cpu, gpu, reference, vendor
 from recurra.engine.backend import Options
 from recurra.errors import BackendError, nearest
 
-BACKENDS: dict[str, ModuleType] = {backend.NAME: backend for backend in (vendor, cpu, reference)}
+BACKENDS: dict[str, ModuleType] = {backend.NAME: backend for backend in (vendor, cpu, gpu, reference)}
 CHOICES = ("auto", *BACKENDS)
 
 
@@ -34,9 +34,12 @@ def check_name(backend: str) -> None:
 def automatic(program: Program, options: Options) -> tuple[ModuleType, ...]:
     """What "auto" tries, in order; it depends on program, options and machine, never on a timing.
 
-    Generated kernels come first but for one program: oneDNN's LSTM is written for AVX-512, and where a processor
-    has that it is the faster one for rows of one length (`benchmarks/cells.py`).
+    On CUDA devices cuDNN comes first. On the CPU generated kernels do, but for one program: oneDNN's LSTM is
+    written for AVX-512, and where a processor has that it is the faster one for rows of one length
+    (`benchmarks/cells.py`).
     """
+    if options.device == gpu.DEVICE:
+        return vendor, gpu, reference
     fused = options.dtype == torch.float32 and vendor.kernel_name(program) == "lstm"
     if fused and cpu.AVX512 and not options.ragged:
         return vendor, cpu, reference
@@ -61,6 +64,17 @@ def choose(program: Program, options: Options, backend: str = "auto") -> ModuleT
             "Use backend='auto'; `recurra explain` tells what runs."
         )
     return BACKENDS[backend]
+
+
+def check(program: Program, options: Options, backend: str) -> None:
+    """Raise unless `backend` can run `program`, here or once it has been moved to the device that backend is for.
+
+    Raises:
+        BackendError: the named backend cannot run it, or there is none of that name.
+    """
+    check_name(backend)
+    if backend != "auto" and BACKENDS[backend].can_run(program, options) is not None:
+        choose(program, replace(options, device=BACKENDS[backend].DEVICE or options.device), backend)
 
 
 @dataclass(frozen=True)

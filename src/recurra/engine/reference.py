@@ -19,6 +19,7 @@ from recurra.cells.program import Program
 from recurra.engine.backend import Call, Options, Result
 
 NAME = "reference"
+DEVICE = None
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": operator.add,

@@ -32,7 +32,7 @@ def one_step(
         parameters: by the names a cell gives them.
         hidden: H.
         weights: None or "float32" for as they are, "bfloat16" or "int8".
-        backend: "auto", or the name of one; "vendor" has no single step, the reference goes in its place.
+        backend: "auto", or the name of one; "vendor" and "gpu" have no single step, the reference goes in its place.
 
     Raises:
         ConfigError: there are no such weights.

@@ -17,6 +17,7 @@ from recurra.cells.program import Program
 from recurra.engine.backend import Call, Options, Result
 
 NAME = "vendor"
+DEVICE = None
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 # Past a row's length the update gate is shut and the forget gate opened by this much, which is far

@@ -16,7 +16,7 @@ from recurra.cells.cell import Cell
 from recurra.cells.program import Program
 from recurra.contracts import DIRECTIONS, State
 from recurra.engine import Call, Options, Result, choose
-from recurra.engine.choose import check_name
+from recurra.engine.choose import check, check_name
 from recurra.engine.chunks import run_chunks
 from recurra.errors import CellError, ConfigError, ShapeError, StateError
 from recurra.layers.regularisation import Regularisation, check_probability, variational_mask
@@ -97,7 +97,7 @@ class Recurrent(nn.Module):
             for key, zero in self.zero_state(1).tensors():
                 self.learned_states[key.replace(".", "_")] = nn.Parameter(zero[0].clone())
         self._carried: State | None = None
-        self.choose_backend()
+        check(self._programs[self.training], _options(next(self.parameters()), False, False), self.backend)
 
     def _check_arguments(self) -> None:
         check_probability("dropout", self.dropout)

@@ -15,13 +15,14 @@ from recurra.engine.cpu import build
 from recurra.engine.cpu.emit import vectors
 
 NAME = "cpu"
+DEVICE = "cpu"
 KEEP_BYTES = 2**30  # for one direction of one layer
 AVX512 = "avx512f" in build.features().split()
 
 
 def can_run(program: Program, options: Options) -> str | None:
     """Yes for every program in float32 and float64 on a CPU with a compiler, where no gates are wanted."""
-    if options.device != "cpu":
+    if options.device != DEVICE:
         return "it runs on the CPU"
     if options.return_gates:
         return "its kernels do not give out the gates"

@@ -1,0 +1,61 @@
+"""The gpu backend: Triton kernels generated from a program, one pass over time in each direction."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import torch
+from torch.nn import functional
+
+from recurra.cells.program import Program
+from recurra.engine.backend import Call, Options, Result
+from recurra.engine.cpu import per_unit_parameters
+
+NAME = "gpu"
+DEVICE = "cuda"
+
+
+def interpreting() -> bool:
+    """Whether Triton's interpreter is on, in which the kernels run on the CPU, for tests."""
+    if "TRITON_INTERPRET" not in os.environ or importlib.util.find_spec("triton") is None:
+        return False
+    from triton import knobs
+
+    return bool(knobs.runtime.interpret)
+
+
+def can_run(program: Program, options: Options) -> str | None:
+    """Yes for every program in float32 and float64 on a CUDA device with Triton, where no gates are wanted."""
+    interpreted = options.device == "cpu" and interpreting()
+    if options.device != DEVICE and not interpreted:
+        return "it runs on CUDA devices"
+    if options.return_gates:
+        return "its kernels do not give out the gates"
+    if options.dtype not in (torch.float32, torch.float64):
+        return f"its kernels take float32 and float64, not {options.dtype}"
+    if importlib.util.find_spec("triton") is None:
+        return "there is no Triton; install triton"
+    if not interpreted and not torch.cuda.is_available():
+        return "this torch sees no CUDA device"
+    return None
+
+
+def run(call: Call) -> Result:
+    """One launch of the generated kernel, after one product with the inputs."""
+    from recurra.engine.gpu import kernel
+
+    program, parameters = call.program, call.parameters
+    dtype, hidden = call.states[0].dtype, call.states[0].shape[1]
+    with torch.autocast(call.x.device.type, enabled=False):
+        if program.input_gates:
+            x = call.x.to(dtype)
+            projected = functional.linear(x, parameters["input_weight"], parameters.get("bias"))
+        else:
+            projected = call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
+        own = kernel.kernel(program)
+        per_unit = per_unit_parameters(program, parameters, hidden)
+        masks = [call.masks[name] for name in program.masks]
+        weight = parameters.get("hidden_weight")
+        outputs, states = kernel.run(own, projected, weight, call.states, per_unit, masks, call.lengths)
+    return Result(outputs, states, {})

@@ -1,0 +1,50 @@
+"""Kernels compiled to machine code for a GPU that is not here, and their source."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recurra.cells import CELLS
+from recurra.engine.gpu.emit import emit
+from recurra.engine.plan import plan
+
+
+def test_source_begins_with_the_equations_and_has_both_kernels():
+    source = emit(plan(CELLS["gru"](3, 5).program))
+    assert "#   candidate = tanh(W_candidate [reset * h, x] + b_candidate)" in source
+    assert source.count("@triton.jit") == 2
+    compile(source, "generated", "exec")
+
+
+def test_sizes_are_arguments():
+    """So the same source serves every width."""
+    sources = {emit(plan(CELLS["peephole_lstm"](*sizes).program)) for sizes in ((3, 5), (64, 512))}
+    assert len(sources) == 1
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize("cell", ["gru", "layer_norm_lstm"])
+def test_no_register_spills(cell, backwards):
+    """At a width of 512, on compute capability 9.0."""
+    pytest.importorskip("triton", reason="there is no Triton here (it comes for Linux)")
+    from recurra.engine.gpu.build import Kernel
+    from recurra.engine.gpu.compile import compiled
+
+    usage = compiled(Kernel(CELLS[cell](512, 512).program), backwards, torch.float32)
+    assert usage.spilled == 0
+    assert 0 < usage.registers <= 255
+    assert usage.shared <= 227 * 1024
+
+
+def test_products_are_rounded_as_pytorchs_own():
+    pytest.importorskip("triton", reason="there is no Triton here (it comes for Linux)")
+    from recurra.engine.gpu.kernel import precision
+
+    before = torch.backends.cuda.matmul.fp32_precision
+    assert precision(torch.float32) == "ieee"
+    try:
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        assert (precision(torch.float32), precision(torch.float64)) == ("tf32", "ieee")
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
