@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ import pytest
 import recurra
 from recurra.cli import VERBS, main
 from recurra.cli.options import Options, field_help
+from recurra.engine.cpu import build
 
 TEXT = "the apple and pear salad was delicious\nthe pear and apple salad was delicious\n" * 12
 SMALL = [
@@ -343,11 +344,55 @@ def test_explain_names_the_backend_and_why_not_the_others(capsys):
         "0.1",
     )
     rows = {line.split()[0]: line.split()[1:3] for line in out.splitlines()[1:]}
-    assert rows["reference"] == ["yes", "yes"]
+    compiled = rows["cpu"][0] == "yes"
+    assert rows["cpu"] == (["yes", "yes"] if compiled else ["no", "no"])
+    assert rows["reference"] == ["yes", "no" if compiled else "yes"]
     assert rows["vendor"] == ["no", "no"]
-    out = prints(capsys, "explain", "--cell", "lstm")
-    assert next(line for line in out.splitlines() if line.startswith("vendor")).split()[1:3] == ["yes", "yes"]
+    out = prints(capsys, "explain", "--cell", "lstm", "--ragged")
+    chosen = [line.split()[0] for line in out.splitlines() if line.split()[1:3] == ["yes", "yes"]]
+    assert chosen == ["cpu" if compiled else "vendor"]
     assert "zoneout" in prints(capsys, "explain", "--cell", "lstm", "--zoneout", "{c: 0.1}")
+
+
+def test_selfcheck_compares_and_fails_where_a_backend_is_wrong(capsys, monkeypatch):
+    out = prints(capsys, "selfcheck", "--cell", "elman")
+    assert "agree with the reference" in out
+    assert "gpu did not run: it runs on CUDA devices" in out
+    assert {line.split()[1] for line in out.splitlines() if line.endswith("right")} >= {"vendor"}
+
+    from recurra.engine import vendor
+
+    right = vendor.run
+    monkeypatch.setattr(
+        vendor, "run", lambda call: replace(result := right(call), outputs=result.outputs * 1.001)
+    )
+    assert main(["selfcheck", "--cell", "elman"]) == 1
+    assert "WRONG" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
+def test_bench_cells_prints_a_table_and_draws_it(capsys, tmp_path):
+    picture = tmp_path / "cells.png"
+    for cell, peers in (("lstm", ["torch", "torch packed"]), ("gru", ["loop"])):
+        out = prints(
+            capsys,
+            "bench",
+            "cells",
+            "--cell",
+            cell,
+            "--shapes",
+            "3x2x8,2x3x8",
+            "--repeats",
+            "1",
+            "--out",
+            str(picture),
+        )
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        for peer in peers:
+            ours = "generated ragged" if "packed" in peer else "generated"
+            assert f"{cell} {ours} over {peer}: " in out
+    for options in (["--shapes", "3x2"], ["--repeats", "0"], ["--out", "cells.jpg"]):
+        assert main(["bench", "cells", *options]) == 2
 
 
 def test_explain_prints_equations_latex_and_code(capsys):

@@ -97,14 +97,14 @@ def test_the_gpu_backend_says_what_it_lacks(monkeypatch):
         Recurrent(LSTM, INPUT, HIDDEN, backend="gpu")
 
 
-def test_auto_takes_the_gpu_backend_where_the_vendor_cannot(monkeypatch):
+def test_on_cuda_the_gpu_backend_runs_where_it_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
-    chosen = {
-        cell: next(row.backend for row in explain(cell, INPUT, HIDDEN, device="cuda") if row.chosen)
-        for cell in (LSTM, PeepholeLSTM)
-    }
-    assert chosen == {LSTM: "vendor", PeepholeLSTM: "gpu"}
+    for cell, expected in ((LSTM, "vendor"), (PeepholeLSTM, "reference")):
+        verdicts = {row.backend: row for row in explain(cell, INPUT, HIDDEN, device="cuda")}
+        assert verdicts[expected].chosen
+        assert verdicts["gpu"].runs
+        assert not verdicts["gpu"].chosen
 
 
 def test_a_layer_may_be_built_before_it_is_moved(monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from recurra.cli.options import Options, check_text
 from recurra.cli.run_options import add_cell, load_run
@@ -15,6 +15,7 @@ from recurra.errors import DataError
 if TYPE_CHECKING:
     from jsonargparse import Namespace
 
+    from recurra.contracts import Stepper
     from recurra.decode import Sample, SamplingConfig
     from recurra.tasks.language_run import LineScore, LMRun
 
@@ -54,13 +55,14 @@ def sample(arguments: list[str]) -> None:
 
     config = SamplingConfig(values.max_length, values.temperature, values.top_k, values.top_p, values.seed)
     run = load_run(values)
+    stepper = run.model.stepper(1, values.weights)
     stop_at_line_end = True if values.stop_at_line_end else None  # None: as the run's layout has it
     if values.prompt is None and not values.json and sys.stdin.isatty() and sys.stdout.isatty():
-        _converse(run, config, stop_at_line_end)
+        _converse(run, stepper, config, stop_at_line_end)
         return
     prompt = check_text("--prompt", values.prompt or "")
     several_lines = not (values.stop_at_line_end or run.data.layout == "lines")
-    for number, (one, text) in enumerate(_samples(run, config, prompt, values.n, stop_at_line_end)):
+    for number, (one, text) in enumerate(_samples(run, stepper, config, prompt, values.n, stop_at_line_end)):
         if values.json:
             print_json(_sample_record(number, prompt, one, text))
         else:
@@ -94,17 +96,23 @@ def _sample_options() -> Options:
     options.add(
         "seed", int | None, None, "the same seed gives the same samples; without it they differ", "SEED"
     )
+    options.add(
+        "weights",
+        Literal["float32", "bfloat16", "int8"] | None,
+        None,
+        "how the recurrent layers' weights are held; fewer bits are faster to read, and change the loss a little",
+    )
     _add_output(options)
     return options
 
 
 def _samples(
-    run: LMRun, config: SamplingConfig, prompt: str, n: int, stop_at_line_end: bool | None
+    run: LMRun, stepper: Stepper, config: SamplingConfig, prompt: str, n: int, stop_at_line_end: bool | None
 ) -> Iterator[tuple[Sample, str]]:
     from recurra import decode
 
     reading = run.sampling_arguments(prompt, stop_at_line_end)
-    for one in decode.sample(run.model.stepper(1), config, n, **reading):
+    for one in decode.sample(stepper, config, n, **reading):
         yield one, run.text_of(reading["prompt"], one.ids)
 
 
@@ -119,7 +127,7 @@ def _sample_record(number: int, prompt: str, one: Sample, text: str) -> dict[str
     }
 
 
-def _converse(run: LMRun, config: SamplingConfig, stop_at_line_end: bool | None) -> None:
+def _converse(run: LMRun, stepper: Stepper, config: SamplingConfig, stop_at_line_end: bool | None) -> None:
     """Ask for prompts until the input ends; Ctrl-C ends what is being written, or, at the prompt, the verb."""
     print("Type the beginning of a text; Ctrl-D ends.", file=sys.stderr)
     while True:
@@ -129,14 +137,16 @@ def _converse(run: LMRun, config: SamplingConfig, stop_at_line_end: bool | None)
             print()
             return
         try:
-            for piece in _pieces(run, config, prompt, stop_at_line_end):
+            for piece in _pieces(run, stepper, config, prompt, stop_at_line_end):
                 print(piece, end="", flush=True)
         except KeyboardInterrupt:
             pass
         print()
 
 
-def _pieces(run: LMRun, config: SamplingConfig, prompt: str, stop_at_line_end: bool | None) -> Iterator[str]:
+def _pieces(
+    run: LMRun, stepper: Stepper, config: SamplingConfig, prompt: str, stop_at_line_end: bool | None
+) -> Iterator[str]:
     """The text of one sample, prompt included, piece by piece as it is drawn."""
     import torch
 
@@ -144,7 +154,7 @@ def _pieces(run: LMRun, config: SamplingConfig, prompt: str, stop_at_line_end: b
 
     reading = run.sampling_arguments(prompt, stop_at_line_end)
     shown, drawn, text = 0, [], ""
-    for step in decode.draw(run.model.stepper(1), config, **reading):
+    for step in decode.draw(stepper, config, **reading):
         drawn.append(step.symbols[0])
         # A character of several bytes stands as U+FFFD at the end until its last byte is drawn.
         text = run.text_of(reading["prompt"], torch.stack(drawn))

@@ -107,6 +107,13 @@ class StepPlan:
     hidden_apart: bool  # the gradients of the hidden halves differ from those of the input halves
 
 
+def vectors(program: Program) -> list[str]:
+    """The names of the per-unit parameters."""
+    norms = [f"norm_{name}_{part}" for name in program.norms for part in ("gain", "shift")]
+    biases = [f"hidden_bias_{gate}" for gate in program.hidden_bias_gates if program.has_bias]
+    return [f"vector_{name}" for name in program.vectors] + norms + biases
+
+
 def plan(program: Program) -> StepPlan:
     """Plan a program's step, forwards and backwards."""
     derivative = differentiate(program)

@@ -31,7 +31,7 @@ def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
             own = [one.ratio(ours, theirs) for one in timings if one.cell == cell]
             rows.append((f"{cell}, ragged" if "ragged" in ours else cell, own, colour, label))
     with style():
-        figure = new_figure(7.2, 1.5 + 0.36 * len(rows))
+        figure = new_figure(7.2, 1.8 + 0.36 * len(rows))
         axes = figure.add_subplot()
         for place, (_, values, colour, label) in enumerate(rows):
             known = label in axes.get_legend_handles_labels()[1]
@@ -50,8 +50,8 @@ def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
             )
         axes.axvline(1.0, color=GREY, linewidth=1.0)
         axes.set_xscale("log")
-        axes.set_xlim(left=min(0.8, *(0.9 * min(values) for _, values, _, _ in rows)))
-        axes.margins(x=0.12)
+        every = [value for _, values, _, _ in rows for value in values]
+        axes.set_xlim(0.9 * min(0.9, *every), 1.35 * max(every))
         plain_log(axes.xaxis)
         axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
         axes.invert_yaxis()
@@ -60,5 +60,5 @@ def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
             "times as fast as its peer, forward and backward; a dot per shape, the number is their mean"
         )
         axes.set_title(title)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.12 - 0.9 / len(rows)), ncol=1)
+        figure.legend(loc="outside lower left")
         return save_figure(figure, path)

@@ -223,9 +223,9 @@ class LanguageModel(nn.Module):
             return sampled_cross_entropy(hidden, weight, bias, targets, self.sampled_softmax)
         return cross_entropy(hidden, weight, bias, targets)
 
-    def stepper(self, rows: int) -> LanguageModelStepper:
-        """The model as decoding sees it, for `rows` sequences side by side."""
-        return LanguageModelStepper(self, rows)
+    def stepper(self, rows: int, weights: str | None = None) -> LanguageModelStepper:
+        """The model as decoding sees it, for `rows` sequences side by side; `weights` as in `Recurrent.streaming`."""
+        return LanguageModelStepper(self, rows, weights)
 
 
 class LanguageModelStepper:
@@ -234,10 +234,10 @@ class LanguageModelStepper:
     It holds the weights as they are when it is made and computes in evaluation mode.
     """
 
-    def __init__(self, model: LanguageModel, rows: int) -> None:
+    def __init__(self, model: LanguageModel, rows: int, weights: str | None = None) -> None:
         self._model = model
         self._rows = rows
-        self._rnn = model.rnn.streaming()
+        self._rnn = model.rnn.streaming(weights)
 
     @torch.no_grad()
     def start(self) -> Step:
@@ -252,7 +252,7 @@ class LanguageModelStepper:
 
     def select(self, state: State, rows: Tensor) -> State:
         """The given rows `[R]` of a state."""
-        return state.select(rows)
+        return self._rnn.select(state, rows)
 
     def _next(self, x: Tensor, state: State | None) -> Step:
         output, new_state = self._rnn.step(x, state)

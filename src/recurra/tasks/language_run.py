@@ -114,6 +114,7 @@ class LMRun:
         top_p: float | None = None,
         seed: int | None = None,
         stop_at_line_end: bool | None = None,
+        weights: str | None = None,
     ) -> list[str]:
         """Texts that go on from a prompt, the prompt included.
 
@@ -123,13 +124,14 @@ class LMRun:
             max_length: the most tokens drawn.
             temperature, top_k, top_p, seed: as in `SamplingConfig`.
             stop_at_line_end: None: a model of separate lines stops there, one of continuous text runs on.
+            weights: of the recurrent layers: None as they are, or "bfloat16" or "int8", which are faster to read.
 
         Raises:
             ConfigError: a value is out of range.
         """
         settings = SamplingConfig(max_length, temperature, top_k, top_p, seed)
         arguments = self.sampling_arguments(prompt, stop_at_line_end)
-        drawn = sample(self.model.stepper(1), settings, n, **arguments)
+        drawn = sample(self.model.stepper(1, weights), settings, n, **arguments)
         return [self.text_of(arguments["prompt"], item.ids) for item in drawn]
 
     def sampling_arguments(self, prompt: str, stop_at_line_end: bool | None = None) -> dict[str, Any]:

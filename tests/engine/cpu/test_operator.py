@@ -29,7 +29,7 @@ def inputs(batch=BATCH, time=TIME):
 def arguments(cell, lengths, masked):
     """What the forward operator is given for one layer."""
     from recurra.cells.transform import with_recurrent_dropout
-    from recurra.engine.cpu.emit import vectors
+    from recurra.engine.plan import vectors
 
     program = cell.program
     program = with_recurrent_dropout(program) if masked else program

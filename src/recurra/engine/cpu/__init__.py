@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from recurra.cells.program import Program
 from recurra.engine.backend import Call, Options, Result
 from recurra.engine.chunks import run_chunks
 from recurra.engine.cpu import build
-from recurra.engine.cpu.emit import vectors
+from recurra.engine.inputs import per_unit_parameters, project
 
 NAME = "cpu"
 DEVICE = "cpu"
@@ -50,28 +46,13 @@ def _bytes_kept(call: Call) -> int:
 def _run(call: Call) -> Result:
     from recurra.engine.cpu import operator
 
-    program, parameters = call.program, call.parameters
-    dtype, hidden = call.states[0].dtype, call.states[0].shape[1]
-    with torch.autocast("cpu", enabled=False):
-        if program.input_gates:
-            x = call.x.to(dtype)
-            projected = functional.linear(x, parameters["input_weight"], parameters.get("bias"))
-        else:
-            projected = call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
-        per_unit = per_unit_parameters(program, parameters, hidden)
-        masks = [call.masks[name] for name in program.masks]
-        weight = parameters.get("hidden_weight")
-        outputs, states = operator.run(program, projected, weight, call.lengths, call.states, per_unit, masks)
+    projected, per_unit = (
+        project(call),
+        per_unit_parameters(call.program, call.parameters, call.states[0].shape[1]),
+    )
+    masks = [call.masks[name] for name in call.program.masks]
+    weight = call.parameters.get("hidden_weight")
+    outputs, states = operator.run(
+        call.program, projected, weight, call.lengths, call.states, per_unit, masks
+    )
     return Result(outputs, states, {})
-
-
-def per_unit_parameters(program: Program, parameters: Mapping[str, Tensor], hidden: int) -> list[Tensor]:
-    """Vectors, norms' gains and shifts and the hidden biases, `[H]` each, in the kernels' order."""
-    found = []
-    for name in vectors(program):
-        if name.startswith("hidden_bias_"):
-            first = program.hidden_bias_gates.index(name.removeprefix("hidden_bias_")) * hidden
-            found.append(parameters["hidden_bias"][first : first + hidden])
-        else:
-            found.append(parameters[name])
-    return found

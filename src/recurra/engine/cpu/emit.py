@@ -14,7 +14,7 @@ from importlib.resources import files
 from recurra.cells.cell import NORM_EPSILON
 from recurra.cells.program import Program
 from recurra.engine.cpu.pointwise import Pointwise
-from recurra.engine.plan import Plan, Stage, StepPlan, Term, plan_streaming
+from recurra.engine.plan import Plan, Stage, StepPlan, Term, plan_streaming, vectors
 
 MOST_ROWS = 6
 SUMS_IN_FLIGHT = 8  # so many independent sums hide the latency of a multiply-add
@@ -50,13 +50,6 @@ def pointers(program: Program) -> list[str]:
         names += [f"initial_{state}", f"states_{state}", f"final_{state}", f"carry_{state}"]
     names += [f"mask_{name}" for name in program.masks]
     return names + vectors(program)
-
-
-def vectors(program: Program) -> list[str]:
-    """The names of the per-unit parameters."""
-    norms = [f"norm_{name}_{part}" for name in program.norms for part in ("gain", "shift")]
-    biases = [f"hidden_bias_{gate}" for gate in program.hidden_bias_gates if program.has_bias]
-    return [f"vector_{name}" for name in program.vectors] + norms + biases
 
 
 def streaming_pointers(program: Program) -> list[str]:

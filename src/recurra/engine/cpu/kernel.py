@@ -17,9 +17,9 @@ from torch import Tensor
 
 from recurra.cells.program import Program
 from recurra.engine.cpu import build
-from recurra.engine.cpu.emit import emit, pointers, vectors
+from recurra.engine.cpu.emit import emit, pointers
 from recurra.engine.cpu.packing import pack
-from recurra.engine.plan import StepPlan, Term, plan
+from recurra.engine.plan import StepPlan, Term, plan, vectors
 
 NUMBERS = ("batch", "steps", "hidden", "inputs", "slices", "split", "save")
 TABLES = ("order", "lengths", "arrived")

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from recurra.cells.program import Program
-from recurra.engine.cpu import per_unit_parameters
 from recurra.engine.cpu.kernel import kernel, order, weight_gradient
 from recurra.engine.cpu.operator import REFERENCE, laid_out
+from recurra.engine.inputs import per_unit_parameters
 from recurra.errors import BackendError
 
 WEIGHTS = ("input_weight", "bias", "hidden_weight")

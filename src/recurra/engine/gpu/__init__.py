@@ -6,11 +6,10 @@ import importlib.util
 import os
 
 import torch
-from torch.nn import functional
 
 from recurra.cells.program import Program
 from recurra.engine.backend import Call, Options, Result
-from recurra.engine.cpu import per_unit_parameters
+from recurra.engine.inputs import per_unit_parameters, project
 
 NAME = "gpu"
 DEVICE = "cuda"
@@ -45,17 +44,13 @@ def run(call: Call) -> Result:
     """One launch of the generated kernel, after one product with the inputs."""
     from recurra.engine.gpu import kernel
 
-    program, parameters = call.program, call.parameters
-    dtype, hidden = call.states[0].dtype, call.states[0].shape[1]
+    projected, per_unit = (
+        project(call),
+        per_unit_parameters(call.program, call.parameters, call.states[0].shape[1]),
+    )
+    masks = [call.masks[name] for name in call.program.masks]
+    weight = call.parameters.get("hidden_weight")
     with torch.autocast(call.x.device.type, enabled=False):
-        if program.input_gates:
-            x = call.x.to(dtype)
-            projected = functional.linear(x, parameters["input_weight"], parameters.get("bias"))
-        else:
-            projected = call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
-        own = kernel.kernel(program)
-        per_unit = per_unit_parameters(program, parameters, hidden)
-        masks = [call.masks[name] for name in program.masks]
-        weight = parameters.get("hidden_weight")
+        own = kernel.kernel(call.program)
         outputs, states = kernel.run(own, projected, weight, call.states, per_unit, masks, call.lengths)
     return Result(outputs, states, {})

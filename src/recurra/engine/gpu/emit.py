@@ -13,8 +13,7 @@ from collections.abc import Iterator
 
 from recurra.cells.cell import NORM_EPSILON
 from recurra.cells.program import BINARY, COMPARISONS, Node
-from recurra.engine.cpu.emit import vectors
-from recurra.engine.plan import LEAVES, Plan, Stage, StepPlan
+from recurra.engine.plan import LEAVES, Plan, Stage, StepPlan, vectors
 
 TRITONS = {"exp": "tl.exp", "log": "tl.log", "sqrt": "tl.sqrt", "abs": "tl.abs", "pow": "power"}
 SIZES = "order, lengths, batch, steps, units, H"

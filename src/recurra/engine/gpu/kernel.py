@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from recurra.cells.program import Program
-from recurra.engine.cpu.emit import vectors
 from recurra.engine.gpu.build import ALIGNMENT, OPTIONS, ROWS, Kernel
+from recurra.engine.plan import vectors
 from recurra.errors import BackendError
 
 

@@ -1,0 +1,112 @@
+"""One step at a time, batch 1, one thread, no gradients: `rnn.streaming()` against `nn.LSTMCell` and `nn.LSTM`.
+
+    python benchmarks/streaming.py [--repeats 40] [--run RUN]
+
+I = H. Each is called 50 times in a row, in turn with the others in one process; what is compared is the median of
+the means. With `--run`, a language model's run, also the change in its loss by weights in fewer bits, over the
+first `--symbols` symbols of its validation text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+import recurra
+from recurra import Recurrent
+from recurra.cells import CELLS
+from recurra.engine.rounding import WEIGHTS
+from recurra.inspection.machine import describe
+from recurra.models.language_model import LanguageModelStepper
+
+HIDDEN = (64, 128, 256, 512)
+IN_A_ROW = 50
+
+
+def contenders(hidden: int, rows: int) -> dict[str, Callable[[], object]]:
+    x = torch.randn(rows, hidden)
+    states = (torch.zeros(rows, hidden), torch.zeros(rows, hidden))
+    cell, module = nn.LSTMCell(hidden, hidden), nn.LSTM(hidden, hidden, batch_first=True)
+    packed = (states[0][None], states[1][None])
+    found: dict[str, Callable[[], object]] = {
+        "nn.LSTMCell": lambda: cell(x, states),
+        "nn.LSTM": lambda: module(x[:, None], packed),
+    }
+    for name in ("lstm", "gru", "peephole_lstm", "layer_norm_lstm"):
+        rnn = Recurrent(CELLS[name], hidden, hidden).eval()
+        for weights in WEIGHTS if name == "lstm" else WEIGHTS[:1]:
+            streaming = rnn.streaming(weights)
+            _, state = streaming.step(x)
+            found[f"{name} {weights}"] = lambda streaming=streaming, state=state: streaming.step(x, state)
+    return found
+
+
+def medians(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Microseconds a step."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(repeats + 2):
+        for name, step in steps.items():
+            step()
+            began = time.perf_counter()
+            for _ in range(IN_A_ROW):
+                step()
+            if number >= 2:
+                times[name].append((time.perf_counter() - began) / IN_A_ROW)
+    return {name: 1e6 * statistics.median(values) for name, values in times.items()}
+
+
+@torch.no_grad()
+def losses(folder: str, symbols: int) -> dict[str, float]:
+    """Nats per symbol by how the weights are held, symbol by symbol from the zero state."""
+    run = recurra.load(folder)
+    ids = run.vocabulary.encode_line(run.validation_text()[:symbols])
+    found = {}
+    for weights in WEIGHTS:
+        stepper = LanguageModelStepper(run.model, 1, weights)
+        step, total = stepper.start(), 0.0
+        for index in ids:
+            total -= step.log_probs[0, index].item()
+            step = stepper.step(torch.tensor([index]), step.state)
+        found[weights] = total / len(ids)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=40, help="rounds of 50 steps of each")
+    parser.add_argument("--rows", type=int, default=1, help="batch")
+    parser.add_argument("--run", help="a language model's run, for the change in loss")
+    parser.add_argument("--symbols", type=int, default=20_000, help="so many of its validation text")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    result: dict[str, object] = {}
+    with torch.no_grad():
+        for hidden in HIDDEN:
+            took = medians(contenders(hidden, arguments.rows), arguments.repeats)
+            print(
+                f"H {hidden:4}  " + "  ".join(f"{name} {value:.1f} us" for name, value in took.items()),
+                flush=True,
+            )
+            for name, value in took.items():
+                result[f"{name} {hidden} us"] = round(value, 1)
+                if name not in ("nn.LSTMCell", "nn.LSTM"):
+                    result[f"{name} {hidden} over nn.LSTMCell"] = round(took["nn.LSTMCell"] / value, 2)
+                    result[f"{name} {hidden} over nn.LSTM"] = round(took["nn.LSTM"] / value, 2)
+    if arguments.run:
+        found = losses(arguments.run, arguments.symbols)
+        exact = found.pop("float32")
+        result["nats"] = round(exact, 5)
+        result |= {f"{weights} change in nats": round(value - exact, 5) for weights, value in found.items()}
+    print(json.dumps(result | describe()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What generated kernels are given of a call: the products with its inputs, and the per-unit parameters.
+
+B batch, T time, I input, H hidden, G gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recurra.cells.program import Program
+from recurra.engine.backend import Call
+from recurra.engine.plan import vectors
+
+
+def project(call: Call) -> Tensor:
+    """W x + b of the input gates, `[B, T, G * H]`, in the states' type whatever autocast says."""
+    dtype = call.states[0].dtype
+    if not call.program.input_gates:
+        return call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
+    with torch.autocast(call.x.device.type, enabled=False):
+        return functional.linear(
+            call.x.to(dtype), call.parameters["input_weight"], call.parameters.get("bias")
+        )
+
+
+def per_unit_parameters(program: Program, parameters: Mapping[str, Tensor], hidden: int) -> list[Tensor]:
+    """Vectors, norms' gains and shifts and the hidden biases, `[H]` each, in the kernels' order."""
+    found = []
+    for name in vectors(program):
+        if name.startswith("hidden_bias_"):
+            first = program.hidden_bias_gates.index(name.removeprefix("hidden_bias_")) * hidden
+            found.append(parameters["hidden_bias"][first : first + hidden])
+        else:
+            found.append(parameters[name])
+    return found
