@@ -3,8 +3,8 @@
     python benchmarks/streaming.py [--repeats 40] [--run RUN]
 
 I = H. Each is called 50 times in a row, in turn with the others in one process; what is compared is the median of
-the means. With `--run`, a language model's run, also the change in its loss by weights in fewer bits, over the
-first `--symbols` symbols of its validation text.
+the means. With `--run` and `--text`, also the change in that language model's loss by weights in fewer bits, over
+the first `--symbols` symbols of the text.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torch import nn
 import recurra
 from recurra import Recurrent
 from recurra.cells import CELLS
+from recurra.data.text import read_text
 from recurra.engine.rounding import WEIGHTS
 from recurra.inspection.machine import describe
-from recurra.models.language_model import LanguageModelStepper
 
 HIDDEN = (64, 128, 256, 512)
 IN_A_ROW = 50
@@ -62,13 +62,13 @@ def medians(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
 
 
 @torch.no_grad()
-def losses(folder: str, symbols: int) -> dict[str, float]:
+def losses(folder: str, text: str, symbols: int) -> dict[str, float]:
     """Nats per symbol by how the weights are held, symbol by symbol from the zero state."""
     run = recurra.load(folder)
-    ids = run.vocabulary.encode_line(run.validation_text()[:symbols])
+    ids = run.vocabulary.encode_line(text)[:symbols]
     found = {}
     for weights in WEIGHTS:
-        stepper = LanguageModelStepper(run.model, 1, weights)
+        stepper = run.model.stepper(1, weights)
         step, total = stepper.start(), 0.0
         for index in ids:
             total -= step.log_probs[0, index].item()
@@ -84,8 +84,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=40, help="rounds of 50 steps of each")
     parser.add_argument("--rows", type=int, default=1, help="batch")
     parser.add_argument("--run", help="a language model's run, for the change in loss")
-    parser.add_argument("--symbols", type=int, default=20_000, help="so many of its validation text")
+    parser.add_argument("--text", help="a file that it has not been trained on")
+    parser.add_argument("--symbols", type=int, default=20_000, help="so many of the text")
     arguments = parser.parse_args()
+    if bool(arguments.run) != bool(arguments.text):
+        parser.error("--run and --text go together")
     torch.set_num_threads(1)
     result: dict[str, object] = {}
     with torch.no_grad():
@@ -101,7 +104,7 @@ def main() -> None:
                     result[f"{name} {hidden} over nn.LSTMCell"] = round(took["nn.LSTMCell"] / value, 2)
                     result[f"{name} {hidden} over nn.LSTM"] = round(took["nn.LSTM"] / value, 2)
     if arguments.run:
-        found = losses(arguments.run, arguments.symbols)
+        found = losses(arguments.run, read_text(arguments.text), arguments.symbols)
         exact = found.pop("float32")
         result["nats"] = round(exact, 5)
         result |= {f"{weights} change in nats": round(value - exact, 5) for weights, value in found.items()}

@@ -51,7 +51,9 @@ def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
         axes.axvline(1.0, color=GREY, linewidth=1.0)
         axes.set_xscale("log")
         every = [value for _, values, _, _ in rows for value in values]
-        axes.set_xlim(0.9 * min(0.9, *every), 1.35 * max(every))
+        low, high = min(0.9, *every), max(1.1, *every)
+        margin = (high / low) ** 0.08  # room for the numbers
+        axes.set_xlim(low / margin**0.5, high * margin)
         plain_log(axes.xaxis)
         axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
         axes.invert_yaxis()
