@@ -96,9 +96,10 @@ def gradients(cell, program=None, seed=0):
         rows = torch.cat([halves["input"][gate] for gate in program.input_gates], 1)
         found |= {"x": rows @ built.input_weight, "input_weight": rows.T @ x, "bias": rows.sum(0)}
         operands = {gate: known[product.operand] for product in program.products for gate in product.gates}
-        found["hidden_weight"] = torch.cat(
-            [halves["hidden"][gate].T @ operands[gate].expand(ROWS, HIDDEN) for gate in program.hidden_gates]
-        )
+        hidden = [
+            halves["hidden"][gate].T @ operands[gate].expand(ROWS, HIDDEN) for gate in program.hidden_gates
+        ]
+        found |= {"hidden_weight": torch.cat(hidden)} if hidden else {}
         if program.hidden_bias_gates:
             found["hidden_bias"] = torch.cat([halves["hidden"][g].sum(0) for g in program.hidden_bias_gates])
         found |= {f"vector_{name}": of("vector", name).sum(0) for name in program.vectors}

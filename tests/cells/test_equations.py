@@ -73,7 +73,8 @@ def test_printed_steps_compute_what_the_cell_computes(name):
             parameter.add_(0.3 * torch.randn_like(parameter))
     x = torch.randn(2, 3, dtype=torch.float64)
     states = {state: torch.randn(2, 5, dtype=torch.float64) for state in cell.state}
-    names = {**states, "x": x, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
+    functions = ("sigmoid", "tanh", "relu", "exp", "log", "maximum", "clamp", "where")
+    names = {**states, "x": x, **{name: getattr(torch, name) for name in functions}}
     for norm in cell.norms:
         gain, shift = (cell.get_parameter(f"norm_{norm}_{part}") for part in ("gain", "shift"))
         names[f"layer_norm_{norm}"] = lambda v, gain=gain, shift=shift: torch.nn.functional.layer_norm(
@@ -86,7 +87,8 @@ def test_printed_steps_compute_what_the_cell_computes(name):
             r @ cell.rows("hidden_weight", gate).T + x @ cell.rows("input_weight", gate).T
         )
         names[f"W_{gate}_x"] = cell.rows("input_weight", gate)
-        names[f"W_{gate}_h"] = cell.rows("hidden_weight", gate)
+        if gate in cell.program.hidden_gates:
+            names[f"W_{gate}_h"] = cell.rows("hidden_weight", gate)
         for side, bias in (("", "bias"), ("_x", "bias"), ("_h", "hidden_bias")):
             has_one = gate in cell.program.hidden_bias_gates or bias == "bias"
             if has_one and getattr(cell, bias) is not None:
