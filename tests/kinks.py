@@ -32,6 +32,10 @@ KINKS: dict[str, Callable[[Any, Any], Any]] = {
     "division": lambda a, b: a / b,
     "twice the same": lambda a, b: a * a - (a - a * b),
 }
+# Whose values or derivatives are infinite, or no numbers, at some of the points.
+SINGULAR = ("sqrt", "log", "power of a state", "power of zero", "division")
+# What can be added up without one hiding another.
+GROUPS = ([name for name in KINKS if name not in SINGULAR], *([name] for name in SINGULAR))
 
 
 def pairs() -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,8 @@ one factor of a product is a tanh, and every new state ends in tanh or sigmoid.
 
 from __future__ import annotations
 
-import textwrap
+import random
+from collections.abc import Sequence
 
 import torch
 from hypothesis import strategies as st
@@ -59,35 +60,55 @@ GATES = (
 @st.composite
 def sources(draw: st.DrawFn) -> str:
     """The source of a class named Random, which uses all that it declares."""
-    states = [f"s{i}" for i in range(draw(st.integers(1, 3)))]
-    gates = [f"g{i}" for i in range(draw(st.integers(1, 4)))]
-    vectors = [f"v{i}" for i in range(draw(st.integers(0, 2)))]
-    norms = [f"n{i}" for i in range(draw(st.integers(0, 1)))]
+    return source(
+        # Not choice by choice, of which hypothesis likes to repeat a few.
+        random.Random(draw(st.integers(0, 2**32 - 1))),
+        states=[f"s{i}" for i in range(draw(st.integers(1, 3)))],
+        gates=[f"g{i}" for i in range(draw(st.integers(1, 3)))],
+        vectors=[f"v{i}" for i in range(draw(st.integers(0, 2)))],
+        norms=[f"n{i}" for i in range(draw(st.integers(0, 1)))],
+        operations=draw(st.integers(4, 8)),
+    )
+
+
+def source(
+    generator: random.Random,
+    states: Sequence[str],
+    gates: Sequence[str],
+    vectors: Sequence[str],
+    norms: Sequence[str],
+    operations: int,
+) -> str:
+    """The source of a class with these names, and so many operations between gates and new states."""
     declared = [
-        *(draw(st.sampled_from(GATES)).replace("{gate}", gate) for gate in gates),
+        'affine("g0", {a})',  # something comes in, and something comes back
+        *(generator.choice(GATES).replace("{gate}", gate) for gate in gates[1:]),
         *(f'affine.vector("{name}") * {{a}}' for name in vectors),
         *(f'affine.norm("{name}", {{a}})' for name in norms),
     ]
-    declared[0] = 'affine("g0", {a})'  # something comes in, and something comes back
-    free = draw(st.lists(st.sampled_from(OPERATIONS), min_size=3, max_size=8))
-    known, used, lines = list(states), set(), []
-    for number, form in enumerate(draw(st.permutations([*declared, *free]))):
-        picked = {name: draw(st.sampled_from(known)) for name in "abcd" if f"{{{name}}}" in form}
-        used.update(picked.values())
-        numbers = {name: draw(st.sampled_from(NUMBERS)) for name in "nm"}
+    forms = [*declared, *generator.sample(OPERATIONS, operations)]
+    generator.shuffle(forms)
+    known, unused, lines = list(states), list(states), []
+    for number, form in enumerate(forms):
+        picked = {
+            name: generator.choice(unused if unused and generator.random() < 0.5 else known)
+            for name in "abcd"
+            if f"{{{name}}}" in form
+        }
         right = form.format(
-            **picked, **numbers, p=draw(st.sampled_from(POWERS)), compared=draw(st.sampled_from(COMPARISONS))
+            **picked,
+            n=generator.choice(NUMBERS),
+            m=generator.choice(NUMBERS),
+            p=generator.choice(POWERS),
+            compared=generator.choice(COMPARISONS),
         )
+        unused = [*(name for name in unused if name not in picked.values()), f"t{number}"]
         known.append(f"t{number}")
         lines.append(f"t{number} = {right}")
-    parts: dict[str, list[str]] = {state: [] for state in states}
-    for number, name in enumerate(name for name in known if name not in used):
-        parts[states[number % len(states)]].append(name)
-    new = [
-        f"(0.4 * ({' + '.join(own or [state])})).{draw(st.sampled_from(('tanh', 'sigmoid')))}()"
-        for state, own in parts.items()
-    ]
-    step = [*lines, f"return ({', '.join(new)},)"]
+    new = []
+    for number, state in enumerate(states):
+        total = " + ".join(unused[number :: len(states)] or [state])
+        new.append(f"(0.4 * ({total})).{generator.choice(('tanh', 'sigmoid'))}()")
     return "\n".join(
         [
             "class Random(Cell):",
@@ -95,7 +116,8 @@ def sources(draw: st.DrawFn) -> str:
             f"    vectors, norms = {tuple(vectors)}, {tuple(norms)}",
             "",
             f"    def step(self, affine, {', '.join(states)}):",
-            textwrap.indent("\n".join(step), " " * 8),
+            *(f"        {line}" for line in lines),
+            f"        return ({', '.join(new)},)",
         ]
     )
 
