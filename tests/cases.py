@@ -6,12 +6,13 @@ or exchanged states cannot pass unseen. B batch, T time, I input, H hidden.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from recurra import Cell
+from recurra import Cell, Regularisation
 from recurra.cells import CELLS
 from recurra.contracts import State
 from recurra.layers.recurrent import Recurrent
@@ -39,6 +40,13 @@ def recurrent(
     rnn = Recurrent(CELLS[cell_name], input_size, hidden_size, **options).to(dtype)
     randomise(rnn)
     return rnn.eval()
+
+
+def fitting(regularisation: Regularisation, cell_name: str) -> Regularisation:
+    """Without what acts on hidden weights, where the cell has none."""
+    if CELLS[cell_name](1, 1).program.products:
+        return regularisation
+    return replace(regularisation, recurrent_dropout=0.0, weight_drop=0.0)
 
 
 def random_state(rnn: Recurrent, batch_size: int) -> State:

@@ -27,8 +27,18 @@ GATES: dict[str, tuple[str, ...]] = {
     "peephole_lstm": ("update", "forget", "candidate", "output"),
     "course_peephole_lstm": ("update", "forget", "candidate", "output"),
     "layer_norm_lstm": ("update", "forget", "candidate", "output"),
+    "coupled_lstm": ("update", "candidate", "output"),
+    "minimal_gated_unit": ("forget", "candidate"),
+    "ind_rnn": ("candidate",),
+    "min_gru": ("update", "candidate"),
+    "min_lstm": ("update", "forget", "candidate"),
+    "slstm": ("update", "forget", "candidate", "output"),
 }
-STATES: dict[str, tuple[str, ...]] = {name: ("h", "c") if name.endswith("lstm") else ("h",) for name in GATES}
+WITH_MEMORY = ("lstm", "peephole_lstm", "course_peephole_lstm", "layer_norm_lstm", "coupled_lstm")
+STATES: dict[str, tuple[str, ...]] = {name: ("h", "c") if name in WITH_MEMORY else ("h",) for name in GATES}
+STATES["slstm"] = ("h", "c", "n", "m")
+# Those whose gates see the input only.
+WITHOUT_HIDDEN_WEIGHTS = ("ind_rnn", "min_gru", "min_lstm")
 
 
 class Parameters:
@@ -50,6 +60,10 @@ class Parameters:
         """W_gate [r, x] + b_gate."""
         weight = torch.cat([self.part("hidden_weight", gate), self.part("input_weight", gate)], dim=1)
         return weight @ torch.cat([r, x]) + self.part("bias", gate)
+
+    def input_half(self, gate: str, x: Tensor) -> Tensor:
+        """W_gate x + b_gate."""
+        return self.part("input_weight", gate) @ x + self.part("bias", gate)
 
     def norm(self, name: str, value: Tensor) -> Tensor:
         """Layer norm over the hidden units (Ba, Kiros & Hinton 2016, equation 4), eps 1e-5."""
@@ -85,15 +99,12 @@ def gru(p: Parameters, x: Tensor, h: Tensor) -> States:
 
 
 def gru_reset_after(p: Parameters, x: Tensor, h: Tensor) -> States:
-    def input_half(gate: str) -> Tensor:
-        return p.part("input_weight", gate) @ x + p.part("bias", gate)
-
     def hidden_half(gate: str) -> Tensor:
         return p.part("hidden_weight", gate) @ h + p.part("hidden_bias", gate)
 
-    reset = sigmoid(input_half("reset") + hidden_half("reset"))
-    update = sigmoid(input_half("update") + hidden_half("update"))
-    candidate = torch.tanh(input_half("candidate") + reset * hidden_half("candidate"))
+    reset = sigmoid(p.input_half("reset", x) + hidden_half("reset"))
+    update = sigmoid(p.input_half("update", x) + hidden_half("update"))
+    candidate = torch.tanh(p.input_half("candidate", x) + reset * hidden_half("candidate"))
     return {"h": (1 - update) * candidate + update * h}
 
 
@@ -135,6 +146,57 @@ def layer_norm_lstm(p: Parameters, x: Tensor, h: Tensor, c: Tensor) -> States:
     return {"h": output * torch.tanh(p.norm("memory", memory)), "c": memory}
 
 
+def coupled_lstm(p: Parameters, x: Tensor, h: Tensor, c: Tensor) -> States:
+    update = sigmoid(p.affine("update", h, x))
+    forget = 1 - update
+    output = sigmoid(p.affine("output", h, x))
+    candidate = torch.tanh(p.affine("candidate", h, x))
+    memory = forget * c + update * candidate
+    return {"h": output * torch.tanh(memory), "c": memory}
+
+
+def minimal_gated_unit(p: Parameters, x: Tensor, h: Tensor) -> States:
+    forget = sigmoid(p.affine("forget", h, x))
+    candidate = torch.tanh(p.affine("candidate", forget * h, x))
+    return {"h": (1 - forget) * h + forget * candidate}
+
+
+def ind_rnn(p: Parameters, x: Tensor, h: Tensor) -> States:
+    return {"h": torch.relu(p.input_half("candidate", x) + p.named["vector_recurrent"] * h)}
+
+
+def min_gru(p: Parameters, x: Tensor, h: Tensor) -> States:
+    update = sigmoid(p.input_half("update", x))
+    return {"h": (1 - update) * h + update * p.input_half("candidate", x)}
+
+
+def min_lstm(p: Parameters, x: Tensor, h: Tensor) -> States:
+    update = sigmoid(p.input_half("update", x))
+    forget = sigmoid(p.input_half("forget", x))
+    admitted, kept = update / (forget + update), forget / (forget + update)
+    return {"h": kept * h + admitted * p.input_half("candidate", x)}
+
+
+def slstm(p: Parameters, x: Tensor, h: Tensor, c: Tensor, n: Tensor, m: Tensor) -> States:
+    """Beck 2024, unit by unit where a condition decides; n and c are those of the paper times e^-m."""
+    log_update = p.affine("update", h, x)
+    log_forget = -torch.log(1 + torch.exp(-p.affine("forget", h, x)))
+    output = sigmoid(p.affine("output", h, x))
+    candidate = torch.tanh(p.affine("candidate", h, x))
+    new: dict[str, list[Tensor]] = {name: [] for name in STATES["slstm"]}
+    for j in range(p.hidden_size):
+        log_kept = log_forget[j] + m[j] if n[j] > 0 else log_update[j]
+        stabiliser = log_kept if log_kept > log_update[j] else log_update[j]
+        update, kept = torch.exp(log_update[j] - stabiliser), torch.exp(log_kept - stabiliser)
+        memory, normaliser = kept * c[j] + update * candidate[j], kept * n[j] + update
+        divisor = normaliser if normaliser >= 1 else torch.ones_like(normaliser)
+        for name, value in zip(
+            new, (output[j] * memory / divisor, memory, normaliser, stabiliser), strict=True
+        ):
+            new[name].append(value)
+    return {name: torch.stack(values) for name, values in new.items()}
+
+
 STEPS: dict[str, Callable[..., States]] = {
     "elman": elman,
     "relu_elman": relu_elman,
@@ -145,6 +207,12 @@ STEPS: dict[str, Callable[..., States]] = {
     "peephole_lstm": peephole_lstm,
     "course_peephole_lstm": course_peephole_lstm,
     "layer_norm_lstm": layer_norm_lstm,
+    "coupled_lstm": coupled_lstm,
+    "minimal_gated_unit": minimal_gated_unit,
+    "ind_rnn": ind_rnn,
+    "min_gru": min_gru,
+    "min_lstm": min_lstm,
+    "slstm": slstm,
 }
 
 

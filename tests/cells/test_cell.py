@@ -7,8 +7,8 @@ import torch
 
 import cases
 import oracle
-from recurra import Cell, CellError, ShapeError
-from recurra.cells import CELLS, GRU, LSTM, CoursePeepholeLSTM, GRUResetAfter, PeepholeLSTM
+from recurra import Cell, CellError, Recurrent, ShapeError
+from recurra.cells import CELLS, GRU, LSTM, SLSTM, CoursePeepholeLSTM, GRUResetAfter, PeepholeLSTM
 
 INPUT, HIDDEN, BATCH = 3, 5, 4
 
@@ -47,6 +47,10 @@ def test_parameters_are_those_documented(name):
         shapes["hidden_bias"] = (rows,)
     if "peephole" in name:
         shapes |= {f"vector_{gate}": (HIDDEN,) for gate in ("update", "forget", "output")}
+    if name in oracle.WITHOUT_HIDDEN_WEIGHTS:
+        del shapes["hidden_weight"]
+    if name == "ind_rnn":
+        shapes["vector_recurrent"] = (HIDDEN,)
     if name == "layer_norm_lstm":
         del shapes["bias"]
         normed = ("update", "forget", "candidate", "output", "memory")
@@ -59,21 +63,25 @@ def test_parameters_are_those_documented(name):
 
 @pytest.mark.parametrize("name", cases.ALL_CELLS)
 def test_initial_values(name):
-    """Forget 1, other biases 0, gains 1, peepholes 0; Glorot and orthogonal weights, gate by gate."""
+    """Forget 1 in LSTMs, other biases 0, gains 1, peepholes 0; Glorot and orthogonal weights, gate by gate."""
     hidden, inputs = 16, 9
+    biases = {"forget": 1.0} if name.endswith("lstm") else {}
+    if name == "coupled_lstm":
+        biases = {"update": -1.0}
     cell = CELLS[name](inputs, hidden)
     limit = (6 / (inputs + hidden)) ** 0.5
     for gate in oracle.GATES[name]:
         weight = cell.rows("input_weight", gate)
         assert 0.8 * limit < weight.abs().max() <= limit
-        square = cell.rows("hidden_weight", gate)
-        torch.testing.assert_close(square @ square.T, torch.eye(hidden), rtol=0, atol=1e-5)
+        if name not in oracle.WITHOUT_HIDDEN_WEIGHTS:
+            square = cell.rows("hidden_weight", gate)
+            torch.testing.assert_close(square @ square.T, torch.eye(hidden), rtol=0, atol=1e-5)
         if cell.bias is not None:
-            assert (cell.rows("bias", gate) == float(gate == "forget")).all()
+            assert (cell.rows("bias", gate) == biases.get(gate, 0.0)).all()
     assert cell.hidden_bias is None or not cell.hidden_bias.any()
     for key, value in cell.named_parameters():
         if key.startswith("vector_"):
-            assert not value.any()
+            assert (value == float(key == "vector_recurrent")).all()
         if key.startswith("norm_"):
             assert (value == float(key.endswith("_gain") or key == "norm_forget_shift")).all()
 
@@ -156,3 +164,35 @@ def test_a_step_checks_its_shapes():
 def test_a_cell_without_step():
     with pytest.raises(CellError, match="Mine defines no step"):
         type("Mine", (Cell,), {"gates": ("a",)})(2, 3)
+
+
+def test_slstm_is_the_papers_without_stabiliser():
+    """Beck 2024, equations 8 to 14, from a zero state."""
+    cell = small("slstm")
+    x = torch.randn(6, BATCH, INPUT, dtype=torch.float64)
+    state = tuple(torch.zeros(BATCH, HIDDEN, dtype=torch.float64) for _ in cell.state)
+    h = c = n = state[0]
+    for x_t in x:
+        state = cell(x_t, state)
+        update, forget, candidate, output = (
+            x_t @ cell.rows("input_weight", gate).T
+            + h @ cell.rows("hidden_weight", gate).T
+            + cell.rows("bias", gate)
+            for gate in cell.gates
+        )
+        c = forget.sigmoid() * c + update.exp() * candidate.tanh()
+        n = forget.sigmoid() * n + update.exp()
+        h = output.sigmoid() * c / n
+        assert cases.difference(state[0], h) < 1e-12
+
+
+@pytest.mark.parametrize("scale", [1e2, 1e4])
+def test_slstm_neither_overflows_nor_divides_by_zero(scale):
+    """float32, pre-activations far beyond where an exponential or a sigmoid is a number other than 0 or 1."""
+    rnn = Recurrent(SLSTM, INPUT, HIDDEN)
+    x = (torch.randn(BATCH, 9, INPUT) * scale).requires_grad_()
+    outputs, final = rnn(x)
+    assert outputs.abs().max() <= 1
+    assert final.layers[0][0]["n"].min() >= 1
+    gradients = torch.autograd.grad(outputs.square().sum(), [x, *rnn.parameters()])
+    assert all(gradient.isfinite().all() for gradient in gradients)

@@ -7,7 +7,7 @@ import pytest
 from recurra import CellError, ConfigError
 from recurra.cells import CELLS, Cell, resolve
 
-MINIMAL_GATED_UNIT = """
+OWN_CELL = """
 from recurra import Cell
 
 
@@ -27,7 +27,7 @@ helper = 3
 @pytest.fixture
 def own_file(tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text(MINIMAL_GATED_UNIT, encoding="utf-8")
+    path.write_text(OWN_CELL, encoding="utf-8")
     return path
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
 
 import cases
+import kinks
+import random_cells
 from recurra import Cell
 from recurra.cells import CELLS, LSTM
 from recurra.cells.cell import NORM_EPSILON
@@ -96,14 +99,19 @@ def gradients(cell, program=None, seed=0):
         rows = torch.cat([halves["input"][gate] for gate in program.input_gates], 1)
         found |= {"x": rows @ built.input_weight, "input_weight": rows.T @ x, "bias": rows.sum(0)}
         operands = {gate: known[product.operand] for product in program.products for gate in product.gates}
-        found["hidden_weight"] = torch.cat(
-            [halves["hidden"][gate].T @ operands[gate].expand(ROWS, HIDDEN) for gate in program.hidden_gates]
-        )
+        hidden = [
+            halves["hidden"][gate].T @ operands[gate].expand(ROWS, HIDDEN) for gate in program.hidden_gates
+        ]
+        found |= {"hidden_weight": torch.cat(hidden)} if hidden else {}
         if program.hidden_bias_gates:
             found["hidden_bias"] = torch.cat([halves["hidden"][g].sum(0) for g in program.hidden_bias_gates])
         found |= {f"vector_{name}": of("vector", name).sum(0) for name in program.vectors}
-        found |= {f"norm_{n}_gain": after[i].sum(0) for n, i in derivative.norm_gains.items()}
-        found |= {f"norm_{n}_shift": after[i].sum(0) for n, i in derivative.norm_shifts.items()}
+        for part, places in (("gain", derivative.norm_gains), ("shift", derivative.norm_shifts)):
+            for name in program.norms:  # one on which only a condition depends has no gradient
+                place = places.get(name)
+                found[f"norm_{name}_{part}"] = (
+                    torch.zeros(HIDDEN).double() if place is None else after[place].sum(0)
+                )
     return {name: found[name] for name in expected if name in found}, expected
 
 
@@ -130,6 +138,12 @@ def test_masks_are_constants_to_the_derivative(name):
     assert_equal(*gradients(CELLS.get(name, cases.Everything), dropped))
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(random_cells.sources())
+def test_every_gradient_of_random_cells_is_autograds(source):
+    assert_equal(*gradients(random_cells.cell_of(source)))
+
+
 def test_every_operation_has_a_rule():
     operations = {*BINARY, *UNARY, "maximum", "minimum", "clamp", "where", "hidden", "norm"}
     assert set(RULES) == operations
@@ -137,44 +151,18 @@ def test_every_operation_has_a_rule():
     assert operations <= used, "the cell of these tests lacks an operation"
 
 
-# At ties, bounds and corners; the states hold these values.
-POINTS = torch.tensor([-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, 20.0, 21.0], dtype=torch.float64)
-KINKS = {
-    "relu": lambda a, b: a.relu(),
-    "abs": lambda a, b: a.abs(),
-    "softplus": lambda a, b: torch.nn.functional.softplus(a),
-    "maximum": lambda a, b: torch.maximum(a, b),
-    "minimum": lambda a, b: torch.minimum(a, b),
-    "maximum with a number": lambda a, b: torch.clamp(a, min=0.5) + a.maximum(b * 0),
-    "clamp": lambda a, b: a.clamp(-1, 1),
-    "clamp from above": lambda a, b: a.clamp(max=2),
-    "where": lambda a, b: torch.where(a >= b, a * b, a),
-    "square": lambda a, b: a**2,
-    "cube": lambda a, b: a**3,
-    "to the 0": lambda a, b: a**0 * b,
-    "to the 1": lambda a, b: a**1,
-    "power of a state": lambda a, b: a.abs() ** b.abs(),
-    "power of two": lambda a, b: 2**a,
-    "power of zero": lambda a, b: 0 ** a.abs(),
-    "a over itself": lambda a, b: (1 + a.abs()) / (1 + a.abs()),
-    "twice the same": lambda a, b: a * a - (a - a * b),
-}
-
-
-@pytest.mark.parametrize("name", KINKS)
+@pytest.mark.parametrize("name", kinks.KINKS)
 def test_ties_and_kinks_are_pytorchs(name):
     class Kinked(Cell):
         state = ("a", "b")
 
         def step(self, affine, a, b):
-            return KINKS[name](a, b), b
+            return kinks.KINKS[name](a, b), b
 
     built = Kinked(INPUT, HIDDEN).double()
-    a, b = (
-        grid.flatten()[:, None].requires_grad_() for grid in torch.meshgrid(POINTS, POINTS, indexing="ij")
-    )
+    a, b = (values[:, None].requires_grad_() for values in kinks.pairs())
     arriving = [torch.randn(len(a), 1, dtype=torch.float64), torch.zeros(len(a), 1, dtype=torch.float64)]
-    expected = torch.autograd.grad(KINKS[name](a, b), [a, b], arriving[0], allow_unused=True)
+    expected = torch.autograd.grad(kinks.KINKS[name](a, b), [a, b], arriving[0], allow_unused=True)
     derivative = differentiate(built.program)
     with torch.no_grad():
         one_step = OneStep(built.program, {}, 1)

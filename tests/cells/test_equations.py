@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
 
+import random_cells
 from recurra import Cell
 from recurra.cells import CELLS, LSTM, GRUResetAfter
 from recurra.cells.program import BINARY
@@ -73,7 +76,8 @@ def test_printed_steps_compute_what_the_cell_computes(name):
             parameter.add_(0.3 * torch.randn_like(parameter))
     x = torch.randn(2, 3, dtype=torch.float64)
     states = {state: torch.randn(2, 5, dtype=torch.float64) for state in cell.state}
-    names = {**states, "x": x, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
+    functions = ("sigmoid", "tanh", "relu", "exp", "log", "maximum", "clamp", "where")
+    names = {**states, "x": x, **{name: getattr(torch, name) for name in functions}}
     for norm in cell.norms:
         gain, shift = (cell.get_parameter(f"norm_{norm}_{part}") for part in ("gain", "shift"))
         names[f"layer_norm_{norm}"] = lambda v, gain=gain, shift=shift: torch.nn.functional.layer_norm(
@@ -86,7 +90,8 @@ def test_printed_steps_compute_what_the_cell_computes(name):
             r @ cell.rows("hidden_weight", gate).T + x @ cell.rows("input_weight", gate).T
         )
         names[f"W_{gate}_x"] = cell.rows("input_weight", gate)
-        names[f"W_{gate}_h"] = cell.rows("hidden_weight", gate)
+        if gate in cell.program.hidden_gates:
+            names[f"W_{gate}_h"] = cell.rows("hidden_weight", gate)
         for side, bias in (("", "bias"), ("_x", "bias"), ("_h", "hidden_bias")):
             has_one = gate in cell.program.hidden_bias_gates or bias == "bias"
             if has_one and getattr(cell, bias) is not None:
@@ -107,8 +112,7 @@ def test_printed_steps_compute_what_the_cell_computes(name):
         torch.testing.assert_close(value, wanted)
 
 
-@pytest.mark.parametrize("cell", [*CELLS.values(), Odd], ids=lambda cell: cell.__name__)
-def test_latex_is_balanced_and_complete(cell):
+def assert_balanced_and_complete(cell):
     latex = "\n".join(lines(cell, latex=True))
     text = [line for line in lines(cell) if " = " in line or " += " in line]
     assert latex.count(r" \\") == len(text)
@@ -118,6 +122,25 @@ def test_latex_is_balanced_and_complete(cell):
     assert latex.count(r"\begin{aligned}") == latex.count(r"\end{aligned}") == 3
     assert "**" not in latex
     assert BINARY["mul"] not in latex.replace(r"\odot", "")
+
+
+@pytest.mark.parametrize("cell", [*CELLS.values(), Odd], ids=lambda cell: cell.__name__)
+def test_latex_is_balanced_and_complete(cell):
+    assert_balanced_and_complete(cell)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(random_cells.sources())
+def test_equations_of_random_cells_are_complete(source):
+    """In both styles, every name is defined before it is used."""
+    cell = random_cells.cell_of(source)
+    assert_balanced_and_complete(cell)
+    known: set[str] = set()
+    for line in lines(cell):
+        if " = " in line:
+            left, right = line.split(" = ")
+            assert not set(re.findall(r"\bt_\d+\b", right)) - known, line
+            known.add(left)
 
 
 def test_pages_of_the_built_in_cells_are_up_to_date():

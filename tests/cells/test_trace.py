@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +15,8 @@ from torch.nn import functional
 
 import cases
 from recurra import Cell, CellError, Recurrent
-from recurra.cells import GRU, LSTM, Elman
+from recurra.cells import GRU, LSTM, Elman, resolve
+from recurra.cli import main
 
 INPUT, HIDDEN = 3, 5
 
@@ -153,10 +158,8 @@ def test_initial_bias_without_biases_is_refused():
 )
 def test_gate_used_twice_names_the_declaring_class(step):
     parent = cell_of(step)
-    with pytest.raises(
-        CellError, match=r"Child\.step uses the (input|hidden) half of gate 'a' of Mine\.gates twice"
-    ):
-        type("Child", (parent,), {})(INPUT, HIDDEN)
+    message = refusal(type("Child", (parent,), {}))
+    assert re.search(r"Child\.step.* uses the (input|hidden) half of gate 'a' of Mine\.gates twice", message)
 
 
 def test_input_and_hidden_half_count_as_one_use():
@@ -284,3 +287,178 @@ def test_values_of_another_trace_are_refused():
     cell(2, 3)
     with pytest.raises(CellError, match="another trace"):
         cell(2, 3)
+
+
+# What a user may write, and by the names of the classes the line that is quoted and what is said of it.
+WRONG = """
+import functools
+import torch
+from recurra import Cell
+
+
+def bent(value):
+    return torch.nn.functional.softplus(
+        torch.sin(value)
+    )
+
+
+class Mine(Cell):
+    gates = ("update", "candidate")
+
+    def step(self, affine, h):
+        update = affine("update", h)
+        return self.end(affine, update, affine("candidate", h), h)
+
+
+class Branches(Mine):
+    def end(self, affine, update, candidate, h):
+        if update > 0:
+            return candidate
+        return h
+
+
+class NoRule(Mine):
+    def end(self, affine, update, candidate, h):
+        return bent(update) + candidate
+
+
+class NoMethod(Mine):
+    def end(self, affine, update, candidate, h):
+        parts = [part.cumsum(0) for part in (update, candidate)]
+        return sum(parts)
+
+
+class NoOperator(Mine):
+    def end(self, affine, update, candidate, h):
+        return update + candidate // 2
+
+
+class Twice(Mine):
+    def end(self, affine, update, candidate, h):
+        return functools.reduce(lambda sum, part: sum + affine(part, h), ["update"], candidate)
+
+
+class Unknown(Mine):
+    def end(self, affine, update, candidate, h):
+        return candidate * affine.vector("scale")
+
+
+class TooMany(Cell):
+    gates = ("candidate",)
+
+    def step(self, affine, h):
+        candidate = affine("candidate", h).tanh()
+        return candidate, 0.5 * candidate  # two
+
+
+class Several(Cell):
+    gates = ("candidate",)
+    early = False
+
+    def step(self, affine, h):
+        if self.early:
+            return h
+        return affine("candidate", h), h
+
+
+class Nothing(Cell):
+    gates = ("candidate",)
+
+    def step(self, affine, h):
+        h = affine("candidate", h)
+
+
+class TooFew(Cell):
+    gates = ("candidate",)
+    state = ("h", "c")
+
+    def step(self, affine, h):
+        return affine("candidate", h).tanh()
+"""
+QUOTED = {
+    "Branches": ("if update > 0:", "torch.where"),
+    "NoRule": ("torch.sin(value)", "bent, which NoRule.step calls"),
+    "NoMethod": (
+        "parts = [part.cumsum(0) for part in (update, candidate)]",
+        "`.cumsum` cannot be traced; what can: +",
+    ),
+    "NoOperator": ("return update + candidate // 2", "`__floordiv__` cannot be traced"),
+    "Twice": (
+        'return functools.reduce(lambda sum, part: sum + affine(part, h), ["update"], candidate)',
+        "declare two",
+    ),
+    "Unknown": ('return candidate * affine.vector("scale")', "Cell.vectors does not declare; add it there"),
+    "TooMany": ("return candidate, 0.5 * candidate  # two", "TooMany.step: `return candidate"),
+    "Several": ("def step(self, affine, h):", "returned 2 values, but Cell.state declares 1: h"),
+    "Nothing": ('h = affine("candidate", h)', "got NoneType"),
+    "TooFew": ("def step(self, affine, h):", "expected step(self, affine, h, c)"),
+}
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_the_line_of_the_source_is_quoted(name, wrong):
+    text, said = QUOTED[name]
+    message = refusal(resolve(f"{wrong}:{name}"))
+    found = re.match(rf"{re.escape(str(wrong))}, line (\d+), in .*?: `(.*?)`", message)
+    assert found is not None, message
+    assert found[2] == text
+    assert WRONG.splitlines()[int(found[1]) - 1].strip() == text
+    assert f"{name}.step" in message
+    assert said in message
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_the_command_line_quotes_it_too(name, wrong, monkeypatch, capsys):
+    """From the folder of the file its name is enough."""
+    monkeypatch.chdir(wrong.parent)
+    assert main(["explain", "--cell", f"wrong.py:{name}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("recurra: wrong.py, line ")
+    assert f"`{QUOTED[name][0]}`" in line
+
+
+def test_training_with_it_ends_before_it_begins(wrong, monkeypatch, capsys):
+    monkeypatch.chdir(wrong.parent)
+    assert main(["train", "lm", "--model.cell", "wrong.py:TooMany", "--out", "run"]) == 2
+    assert "wrong.py, line " in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_without_source_the_line_is_named():
+    """As in a session of Python's own, whose lines are kept nowhere."""
+    code = (
+        "from recurra import Cell\n"
+        "class Mine(Cell):\n"
+        "    def step(self, affine, h):\n"
+        "        return h.sin()\n"
+        "class Mine2(Mine):\n"
+        "    def step(self, affine, h):\n"
+        "        return h, h\n"
+        "for cell in (Mine, Mine2):\n"
+        "    try: cell(1, 2)\n"
+        "    except TypeError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("<stdin>, line 4, in Mine.step: `.sin` cannot be traced")
+    assert second.startswith("<stdin>, line 7, in Mine2.step returned 2 values")
+
+
+def test_a_step_that_is_no_function_is_named():
+    class Step:
+        def __call__(self, affine, h):
+            return h, h
+
+    assert refusal(type("Mine", (Cell,), {"step": Step()})).startswith("Mine.step returned 2 values")
+
+
+def test_a_built_in_step_is_quoted_where_a_subclass_breaks_it():
+    message = refusal(type("Mine", (LSTM,), {"gates": ("update",)}))
+    assert re.search(r"lstm\.py, line \d+, in Mine\.step: `forget = affine\(\"forget\", h\)", message)

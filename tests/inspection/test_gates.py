@@ -146,6 +146,12 @@ def test_values_are_those_after_each_symbol_was_read(model: LanguageModel) -> No
     assert memory.values.shape == (5, 7)
 
 
+@pytest.mark.parametrize(("cell", "shown"), [("gru", "h"), ("slstm", "c")])
+def test_the_second_state_is_shown_or_the_only_one(cell: str, shown: str) -> None:
+    model = LanguageModel(LanguageModelConfig(cell=cell, hidden_size=5), 11)
+    assert activations_of(model, torch.tensor([3, 0]), ["a", "b"]).name == shown
+
+
 def test_values_without_bound_are_shown_through_tanh(model: LanguageModel) -> None:
     ids, symbols = torch.tensor([3, 0, 7]), ["a", "b", "c"]
     with torch.no_grad():

@@ -314,19 +314,38 @@ def test_an_explicit_state_goes_before_the_carried_one():
 # --- gates --------------------------------------------------------------------------------------------
 
 
+def from_slstm_gates(
+    gate: dict[str, Tensor], h: Tensor, c: Tensor, n: Tensor, m: Tensor
+) -> tuple[Tensor, ...]:
+    """`update` is given by its logarithm."""
+    log_kept = torch.where(n > 0, gate["forget"].log() + m, gate["update"])
+    m = log_kept.maximum(gate["update"])
+    update, kept = (gate["update"] - m).exp(), (log_kept - m).exp()
+    c, n = update * gate["candidate"] + kept * c, update + kept * n
+    return gate["output"] * c / n.clamp(min=1), c, n, m
+
+
 def from_gates(cell: str, gates: dict[str, Tensor], states: tuple[Tensor, ...], rnn_cell: Cell) -> Tensor:
     """The outputs that the gates' values lead to, by each cell's last equations."""
     outputs = []
     for t in range(gates["candidate"].shape[1]):
         gate = {name: value[:, t] for name, value in gates.items()}
-        if cell in ("elman", "relu_elman"):
+        if cell in ("elman", "relu_elman", "ind_rnn"):
             states = (gate["candidate"],)
         elif cell == "gru_reset_after":
             states = ((1 - gate["update"]) * gate["candidate"] + gate["update"] * states[0],)
         elif cell.endswith("gru"):
             states = (gate["update"] * gate["candidate"] + (1 - gate["update"]) * states[0],)
+        elif cell == "minimal_gated_unit":
+            states = (gate["forget"] * gate["candidate"] + (1 - gate["forget"]) * states[0],)
+        elif cell == "min_lstm":
+            both = gate["update"] * gate["candidate"] + gate["forget"] * states[0]
+            states = (both / (gate["update"] + gate["forget"]),)
+        elif cell == "slstm":
+            states = from_slstm_gates(gate, *states)
         else:
-            memory = gate["update"] * gate["candidate"] + gate["forget"] * states[1]
+            forget = gate["forget"] if "forget" in gate else 1 - gate["update"]
+            memory = gate["update"] * gate["candidate"] + forget * states[1]
             shown = memory
             if cell == "layer_norm_lstm":
                 gain, shift = rnn_cell.norm_memory_gain, rnn_cell.norm_memory_shift

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import cases
+import oracle
 from recurra import Cell, ConfigError, Recurrent, Regularisation
 from recurra.cells import CELLS, GRU, LSTM, Elman, ReluElman
 
@@ -160,7 +161,7 @@ def test_zoneout_draws_a_mask_for_each_step():
 
 @pytest.mark.parametrize("cell", cases.ALL_CELLS)
 def test_zoneout_uses_the_expectation_in_evaluation(cell):
-    rates = dict(zip(CELLS[cell].state, (0.3, 0.1), strict=False))
+    rates = dict(zip(CELLS[cell].state, (0.3, 0.1, 0.2, 0.4), strict=False))
     rnn = cases.recurrent(cell, INPUT, HIDDEN, regularisation=Regularisation(zoneout=rates))
     x = torch.randn(3, TIME, INPUT, dtype=torch.float64)
     start = cases.random_state(rnn, 3)
@@ -223,7 +224,8 @@ EVERYTHING = Regularisation(
 @pytest.mark.parametrize("cell", cases.ALL_CELLS)
 def test_masks_last_one_call_chunks_included(cell):
     """The same outputs and gradients whole and in chunks, which also see the masks again when they recompute."""
-    rnn = cases.recurrent(cell, INPUT, HIDDEN, num_layers=2, regularisation=EVERYTHING).train()
+    options = cases.fitting(EVERYTHING, cell)
+    rnn = cases.recurrent(cell, INPUT, HIDDEN, num_layers=2, regularisation=options).train()
     x, lengths = torch.randn(3, TIME, INPUT, dtype=torch.float64), torch.tensor([5, 0, 4])
     results = []
     for chunk in (None, 2):
@@ -252,6 +254,7 @@ def test_gradients_go_through_the_masks():
     [
         (OnlyInput, {"recurrent_dropout": 0.1}, "recurrent_dropout: OnlyInput"),
         (OnlyInput, {"weight_drop": 0.1}, "weight_drop: OnlyInput"),
+        *((CELLS[name], {"recurrent_dropout": 0.1}, "no product") for name in oracle.WITHOUT_HIDDEN_WEIGHTS),
         (OnlyHidden, {"input_dropout": 0.1}, "input_dropout: OnlyHidden"),
         (Elman, {"zoneout": {"c": 0.1}}, "zoneout: Elman has no state 'c'"),
         (LSTM, {"zoneout": {"C": 0.1}}, "no state 'C'"),

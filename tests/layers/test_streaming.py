@@ -30,7 +30,10 @@ OPTIONS = {
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("cell", cases.ALL_CELLS)
 def test_step_by_step_equals_the_whole(cell, option, given):
-    rnn = cases.recurrent(cell, INPUT, HIDDEN, num_layers=2, **OPTIONS[option])
+    options = dict(OPTIONS[option])
+    if "regularisation" in options:
+        options["regularisation"] = cases.fitting(options["regularisation"], cell)
+    rnn = cases.recurrent(cell, INPUT, HIDDEN, num_layers=2, **options)
     x = torch.randn(BATCH, TIME, INPUT, dtype=torch.float64)
     state = cases.random_state(rnn, BATCH) if given else None
     expected, final = rnn(x, state)

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 from recurra.cells.cell import Cell, with_initial_bias
-from recurra.cells.elman import Elman, ReluElman
-from recurra.cells.gru import GRU, GRUResetAfter, SimplifiedGRU
-from recurra.cells.lstm import LSTM, CoursePeepholeLSTM, LayerNormLSTM, PeepholeLSTM
+from recurra.cells.elman import Elman, IndRNN, ReluElman
+from recurra.cells.gru import GRU, GRUResetAfter, MinimalGatedUnit, SimplifiedGRU
+from recurra.cells.lstm import LSTM, CoupledLSTM, CoursePeepholeLSTM, LayerNormLSTM, PeepholeLSTM
+from recurra.cells.minimal import MinGRU, MinLSTM
 from recurra.cells.program import Program
+from recurra.cells.slstm import SLSTM
 from recurra.errors import CellError, ConfigError, nearest
 
 CELLS: dict[str, type[Cell]] = {
@@ -23,17 +25,29 @@ CELLS: dict[str, type[Cell]] = {
     "peephole_lstm": PeepholeLSTM,
     "course_peephole_lstm": CoursePeepholeLSTM,
     "layer_norm_lstm": LayerNormLSTM,
+    "coupled_lstm": CoupledLSTM,
+    "minimal_gated_unit": MinimalGatedUnit,
+    "ind_rnn": IndRNN,
+    "min_gru": MinGRU,
+    "min_lstm": MinLSTM,
+    "slstm": SLSTM,
 }
 
 __all__ = [
     "CELLS",
     "GRU",
     "LSTM",
+    "SLSTM",
     "Cell",
+    "CoupledLSTM",
     "CoursePeepholeLSTM",
     "Elman",
     "GRUResetAfter",
+    "IndRNN",
     "LayerNormLSTM",
+    "MinGRU",
+    "MinLSTM",
+    "MinimalGatedUnit",
     "PeepholeLSTM",
     "Program",
     "ReluElman",

@@ -1,4 +1,4 @@
-"""The basic recurrent network."""
+"""The basic recurrent network, with its units joined or independent of each other."""
 
 from __future__ import annotations
 
@@ -31,3 +31,21 @@ class ReluElman(Elman):
     """
 
     activation = "relu"
+
+
+class IndRNN(Cell):
+    """Independently recurrent units (Li et al. 2018, "Independently Recurrent Neural Network (IndRNN)").
+
+        h' = relu(W_candidate x + u * h + b_candidate)
+
+    Each unit sees of the state its own value only, times its weight u, the vector `recurrent`. It starts at 1,
+    so that each unit first sums its inputs; the paper draws it from a range that depends on the length of the
+    sequences, and keeps it there.
+    """
+
+    gates = ("candidate",)
+    vectors = ("recurrent",)
+    initial_vector = {"recurrent": 1.0}
+
+    def step(self, affine: Any, h: Any) -> Any:
+        return (affine("candidate") + affine.vector("recurrent") * h).relu()

@@ -105,7 +105,10 @@ class Latex(Text):
         return rf"{shown}\left({', '.join(operands)}\right)"
 
     def number(self, value: float | None) -> str:
-        return r"\cdot" if value is None else f"{value:g}"
+        if value is None:
+            return r"\cdot"
+        digits, _, power = f"{value:g}".partition("e")
+        return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits
 
     def sides(self, left: str, sign: str, right: str) -> str:
         relation = "=" if sign == "=" else r"\mathrel{+}="
@@ -268,14 +271,16 @@ class _BackwardWriter(_Writer):
 
     def _equation(self, place: int) -> str:
         """A line; what is added to the gradient that arrives at a new state is written as such."""
-        terms, first = [], place
-        while self.nodes[first].op == "add" and (first == place or first not in self.names):
-            terms.append(self.nodes[first].args[1])
-            first = self.nodes[first].args[0]
+        added, first = "", place
+        while self.nodes[first].op in ("add", "sub") and (first == place or first not in self.names):
+            op, (before, term) = self.nodes[first].op, self.nodes[first].args
+            sign = BINARY[op]
+            added = f" {sign} {self.text(term, PRECEDENCE[op] + (op == 'sub'))}{added}"
+            first = before
         arriving = self.nodes[first]
         if arriving.op == "gradient" and self.names[place] == self._call(arriving):
-            added = " + ".join(self.text(term, 1) for term in reversed(terms))
-            return self.style.sides(self.names[place], "+=", added)
+            added = added.removeprefix(" + ")
+            return self.style.sides(self.names[place], "+=", f"-{added[3:]}" if added[:3] == " - " else added)
         return self.style.sides(self.names[place], "=", self.expression(place))
 
     def parameters(self) -> Iterator[str]:

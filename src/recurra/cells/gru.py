@@ -1,4 +1,4 @@
-"""Gated recurrent units. The two sign conventions in use are two classes here.
+"""Gated recurrent units, and smaller relatives. The two sign conventions in use are two classes here.
 
 In `SimplifiedGRU` and `GRU` *update* is the share of the candidate in the new state, as in Chung 2014 and
 in the course (Γ_u). In `GRUResetAfter` it is the share of the old state that is kept, as in cuDNN, PyTorch
@@ -26,6 +26,24 @@ class SimplifiedGRU(Cell):
         update = affine("update", h).sigmoid()
         candidate = affine("candidate", h).tanh()
         return update * candidate + (1 - update) * h
+
+
+class MinimalGatedUnit(Cell):
+    """One gate, which both resets and updates (Zhou et al. 2016, "Minimal gated unit for recurrent neural networks").
+
+        forget    = sigmoid(W_f [h, x] + b_f)
+        candidate = tanh(W_c [forget * h, x] + b_c)
+        h' = forget * candidate + (1 - forget) * h
+
+    The name of the gate is the paper's, in which it is the share of the candidate, as *update* is in `GRU`.
+    """
+
+    gates = ("forget", "candidate")
+
+    def step(self, affine: Any, h: Any) -> Any:
+        forget = affine("forget", h).sigmoid()
+        candidate = affine("candidate", forget * h).tanh()
+        return forget * candidate + (1 - forget) * h
 
 
 class GRU(Cell):

@@ -1,4 +1,4 @@
-"""Long short-term memory, with and without peepholes, and with layer norm.
+"""Long short-term memory: plain, with coupled gates, with peepholes, and with layer norm.
 
 `update` is what many papers call the input gate.
 """
@@ -33,6 +33,30 @@ class LSTM(Cell):
         output = affine("output", h).sigmoid()
         candidate = affine("candidate", h).tanh()
         c = update * candidate + forget * c
+        return output * c.tanh(), c
+
+
+class CoupledLSTM(Cell):
+    """LSTM in which what is forgotten makes room for what is admitted (Greff et al. 2017, "CIFG").
+
+        update    = sigmoid(W_u [h, x] + b_u)
+        output    = sigmoid(W_o [h, x] + b_o)
+        candidate = tanh(W_c [h, x] + b_c)
+        c' = update * candidate + (1 - update) * c
+        h' = output * tanh(c')
+
+    The update bias starts at -1, which is a forget bias of 1. The paper's variant has peepholes; this has none.
+    """
+
+    gates = ("update", "candidate", "output")
+    initial_bias = {"update": -1.0}
+    state = ("h", "c")
+
+    def step(self, affine: Any, h: Any, c: Any) -> Any:
+        update = affine("update", h).sigmoid()
+        output = affine("output", h).sigmoid()
+        candidate = affine("candidate", h).tanh()
+        c = update * candidate + (1 - update) * c
         return output * c.tanh(), c
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -9,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from recurra.cells.program import BINARY, COMPARISONS, UNARY, Builder, Node, Program
+from recurra.cells.source import first_line, returning_line, running_line
 from recurra.errors import CellError, nearest
 
 if TYPE_CHECKING:
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
 TRACEABLE = (
     "+ - * / ** neg, sigmoid, tanh, relu, exp, log, softplus, abs, sqrt, maximum, minimum, clamp, "
     "comparisons and where"
+)
+
+
+# Operators that have no rule, by the names of their methods.
+UNTRACEABLE = (
+    "matmul rmatmul floordiv rfloordiv mod rmod divmod rdivmod and rand or ror xor rxor invert pos round "
+    "getitem setitem delitem contains iter len float int complex index call"
 )
 
 
@@ -38,7 +47,10 @@ class Symbol:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise CellError(f"{self._tracer.where}: `.{name}` cannot be traced; what can: {TRACEABLE}.")
+        self._refuse(f".{name}")
+
+    def _refuse(self, shown: str) -> NoReturn:
+        raise CellError(f"{self._tracer.where}: `{shown}` cannot be traced; what can: {TRACEABLE}.")
 
     def __neg__(self) -> Symbol:
         return self._tracer.apply("neg", self)
@@ -94,15 +106,15 @@ def _install_operators() -> None:
         return lambda self, other: self._tracer.apply(name, self, other)
 
     def untraceable(name: str) -> Callable[..., NoReturn]:
-        return lambda self, *operands: Symbol.__getattr__(self, name)
+        return lambda self, *operands: self._refuse(name)
 
     for name in UNARY:
         setattr(Symbol, name, unary(name))
     for name in (*BINARY, *COMPARISONS):
         setattr(Symbol, name, binary(name))
     # What Python would otherwise refuse in words that do not name the step.
-    for name in ("matmul", "rmatmul", "getitem", "iter", "len", "float", "int"):
-        setattr(Symbol, f"__{name}__", untraceable(name))
+    for name in UNTRACEABLE.split():
+        setattr(Symbol, f"__{name}__", untraceable(f"__{name}__"))
     Symbol.__abs__ = unary("abs")  # type: ignore[attr-defined]
     for name, dunder in {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "pow": "pow"}.items():
         setattr(Symbol, f"__{dunder}__", binary(name))
@@ -149,10 +161,15 @@ class Tracer:
 
     def __init__(self, cell: Cell) -> None:
         self.cell_class = type(cell)
-        self.where = f"{self.cell_class.__name__}.step"
+        self.name = f"{self.cell_class.__name__}.step"
         self.builder = Builder()
         self.halves: set[tuple[str, str]] = set()
         self.hidden_bias_gates: set[str] = set()
+
+    @property
+    def where(self) -> str:
+        """The line of `step`, or of what it calls, that is being traced."""
+        return running_line(trace.__code__, self.cell_class.step, self.name)
 
     def symbol(self, op: str, *args: int, name: str = "") -> Symbol:
         return Symbol(self, self.builder.add(op, *args, name=name))
@@ -208,7 +225,8 @@ class Tracer:
         if name not in known:
             raise CellError(
                 f"{self.where} uses {name!r}, which {declaring(self.cell_class, attribute)}.{attribute} does not "
-                f"declare (it declares {', '.join(map(repr, known)) or 'nothing'}).{nearest(str(name), known)}"
+                f"declare; add it there (it declares {', '.join(map(repr, known)) or 'nothing'})."
+                f"{nearest(str(name), known)}"
             )
         return name
 
@@ -279,19 +297,37 @@ def trace(cell: Cell) -> Program:
     cell_class = type(cell)
     tracer = Tracer(cell)
     symbols = [tracer.symbol("state", name=name) for name in cell_class.state]
-    returned = cell.step(SymbolicAffine(tracer), *symbols)
+    affine = SymbolicAffine(tracer)
+    try:
+        inspect.signature(cell.step).bind(affine, *symbols)
+    except TypeError as error:
+        raise CellError(
+            f"{first_line(cell_class.step, tracer.name)}: expected step(self, affine, {', '.join(cell_class.state)}), "
+            f"one operand per state of {declaring(cell_class, 'state')}.state."
+        ) from error
+    outputs = _outputs(tracer, cell.step(affine, *symbols))
+    program = _prune(tracer, outputs)
+    _check_all_used(cell_class, program)
+    return program
+
+
+def _outputs(tracer: Tracer, returned: Any) -> list[int]:
+    """The nodes of the new states, in the order of `state`."""
+    cell_class = tracer.cell_class
+    where = returning_line(cell_class.step, tracer.name)
     returned = returned if isinstance(returned, tuple) else (returned,)
     if len(returned) != len(cell_class.state):
         raise CellError(
-            f"{tracer.where} returned {len(returned)} values, but {declaring(cell_class, 'state')}.state declares "
-            f"{len(cell_class.state)}: {', '.join(cell_class.state)}."
+            f"{where} returned {len(returned)} values, but {declaring(cell_class, 'state')}.state declares "
+            f"{len(cell_class.state)}: {', '.join(cell_class.state)}; return one new state for each, in that order."
         )
     for value in returned:
         if not isinstance(value, Symbol) or isinstance(value, Condition):
-            raise CellError(f"{tracer.where} expected to return new states, got {type(value).__name__}.")
-    program = _prune(tracer, [value._index for value in returned])
-    _check_all_used(cell_class, program)
-    return program
+            raise CellError(
+                f"{where} expected to return new states, made of what `step` was given, "
+                f"got {type(value).__name__}."
+            )
+    return [value._index for value in returned]
 
 
 def _prune(tracer: Tracer, outputs: list[int]) -> Program:

@@ -59,7 +59,11 @@ def gates(arguments: list[str]) -> None:
     options.group("what is coloured")
     options.add("text", str, None, "the text to read", "TEXT")
     options.add(
-        "what", str | None, None, "a state or gate by name; without it, the cell's last state", "NAME"
+        "what",
+        str | None,
+        None,
+        "a state or gate by name; without it, the second state, or the only one",
+        "NAME",
     )
     options.add("layer", int | None, None, "which layer, counted from 1; without it, the last", "L")
     options.add("units", int, 8, "how many units the picture shows, those that vary most", "N")

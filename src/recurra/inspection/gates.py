@@ -84,7 +84,7 @@ def inspect_gates(
         ids: the text, `[T]` (int64), at least one symbol.
         symbols: its labels, T of them.
         folder: where the files go; made if it is missing.
-        what: a state or a gate by name; None takes the cell's last state (the memory c of an LSTM).
+        what: a state or a gate by name; None takes the second state (the memory c of an LSTM), or the only one.
         layer: counted from 1; None takes the last.
         units: how many the picture shows, the most varying ones; the page in HTML has them all.
 
@@ -135,7 +135,7 @@ def activations_of(
         for each in trajectories(model.rnn, x)
         if (each.layer, each.direction) == (layer - 1, DIRECTIONS[0])
     )
-    what = trajectory.program.states[-1] if what is None else what
+    what = trajectory.program.states[:2][-1] if what is None else what
     values, low = _values(trajectory, what)  # [1, T + 1, H]
     squashed = bool(values.abs().max() > 1)
     shown = (values.tanh() if squashed else values)[0, 1:]

@@ -9,8 +9,11 @@ import pytest
 import torch
 
 import cases
+import kinks
+from agreement import assert_equal, both
 from recurra import Cell, Recurrent, Regularisation
 from recurra.cells import CELLS
+from recurra.contracts import State
 from recurra.engine import cpu
 from recurra.engine.cpu import build
 
@@ -38,38 +41,43 @@ class NoProduct(Cell):
         return (affine("a") + affine.vector("u") * h).tanh()
 
 
-def both(cell, hidden=9, rows=5, steps=4, lengths=None, dtype=torch.float64, training=False, **options):
-    """Outputs, states and all gradients, on the reference and on the cpu backend."""
-    found = []
-    for backend in ("reference", "cpu"):
-        torch.manual_seed(3)
-        rnn = Recurrent(cell, 3, hidden, backend=backend, **options).to(dtype)
-        cases.randomise(rnn)
-        rnn.train(training)
-        x = cases.leaf(torch.randn(rows, steps, 3, dtype=dtype))
-        start = cases.random_state(rnn, rows).map(cases.leaf)
-        outputs, final = rnn(x, start, lengths)
-        results = {"outputs": outputs, **dict(final.tensors())}
-        loss = sum((value * torch.randn_like(value)).sum() for value in results.values())
-        leaves = {"x": x, **dict(rnn.named_parameters())} | {f"initial {k}": v for k, v in start.tensors()}
-        gradients = torch.autograd.grad(
-            loss, list(leaves.values()), allow_unused=True, materialize_grads=True
-        )
-        found.append({**results, **{f"d {k}": g for k, g in zip(leaves, gradients, strict=True)}})
-    return found
-
-
-def assert_equal(pair, tolerance=1e-12):
-    expected, found = pair
-    assert expected.keys() == found.keys()
-    wrong = {name: cases.difference(found[name], value) for name, value in expected.items()}
-    assert not {name: value for name, value in wrong.items() if value > tolerance}
-
-
 @pytest.mark.parametrize("cell", [cases.Everything, NoInput, NoProduct], ids=lambda cell: cell.__name__)
 @pytest.mark.parametrize("ragged", [False, True])
 def test_any_cell(cell, ragged):
     assert_equal(both(cell, lengths=torch.tensor([4, 0, 2, 1, 4]) if ragged else None))
+
+
+class Kinked(Cell):
+    """All kinks at once: the sum of those that are finite, and each other one with two states of its own."""
+
+    gates = ("g",)
+    state = ("h", *(f"{letter}{i}" for letter in "ab" for i in range(len(kinks.GROUPS))))
+
+    def step(self, affine, h, *states):
+        firsts, seconds = states[: len(kinks.GROUPS)], states[len(kinks.GROUPS) :]
+        new = [
+            sum((0.3 + 0.1 * i) * kinks.KINKS[name](a, b) for i, name in enumerate(group))
+            for group, a, b in zip(kinks.GROUPS, firsts, seconds, strict=True)
+        ]
+        return affine("g"), *new, *(0.5 * b for b in seconds)
+
+
+def test_ties_and_kinks():
+    a, b = (values.expand(1, -1) for values in kinks.pairs())
+    number = len(kinks.GROUPS)
+    arriving = torch.randn(2 * number, 1, a.shape[1], dtype=torch.float64)
+    found = {}
+    for backend in ("reference", "cpu"):
+        rnn = Recurrent(Kinked, 1, a.shape[1], backend=backend).double()
+        start = [cases.leaf(value) for value in (a, *[a] * number, *[b] * number)]
+        state = State.from_dict(
+            {key: value for (key, _), value in zip(rnn.zero_state(1).tensors(), start, strict=True)}
+        )
+        _, final = rnn(torch.zeros(1, 1, 1, dtype=torch.float64), state)
+        values = [value for _, value in final.tensors()][1:]
+        found[backend] = (*values, *torch.autograd.grad(values, start[1:], list(arriving)))
+    for ours, theirs in zip(found["cpu"], found["reference"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-15, equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

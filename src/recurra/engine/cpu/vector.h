@@ -2,10 +2,12 @@
 // one source for AVX2, AVX-512 and NEON. The generated source defines REAL (float or double) and VECTOR_BYTES.
 //
 // exp, sigmoid and tanh are polynomials on a reduced argument (Cody & Waite 1980): x = n ln 2 + r, |r| <= ln 2 / 2.
+// log and softplus are series of the inverse hyperbolic tangent.
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 typedef REAL real;
@@ -49,15 +51,21 @@ template <class F> INLINE vec each(vec x, F f) {
   return x;
 }
 
-// 2^n e^r - 2^n and 2^n, from x in a range in which 2^n is a normal number.
-INLINE void reduce(vec x, vec& expm1_r, vec& power) {
-  const real magic = SINGLE ? real(12582912.0) : real(6755399441055744.0);  // 1.5 * 2^(mantissa bits)
-  const real ln2_high = SINGLE ? real(0.693359375) : real(0.693147180369123816490);
-  const real ln2_low = SINGLE ? real(-2.12194440054690583e-4) : real(1.90821492927058770002e-10);
-  const vec shifted = x * splat(real(1.44269504088896340736)) + splat(magic);
-  const vec n = shifted - splat(magic);
-  const vec r = (x - n * splat(ln2_high)) - n * splat(ln2_low);
-  power = (vec)(((mask)shifted + (SINGLE ? 127 : 1023)) << (SINGLE ? 23 : 52));  // the same bits
+static constexpr int MANTISSA = SINGLE ? 23 : 52, EXPONENT_BIAS = SINGLE ? 127 : 1023;
+// 1.5 * 2^MANTISSA: added to a small number, it leaves that rounded to a whole one, in the lowest bits.
+static constexpr real MAGIC = SINGLE ? real(12582912.0) : real(6755399441055744.0);
+static constexpr real LN2_HIGH = SINGLE ? real(0.693359375) : real(0.693147180369123816490);
+static constexpr real LN2_LOW = SINGLE ? real(-2.12194440054690583e-4) : real(1.90821492927058770002e-10);
+
+// 2^n, where that is a normal number. What lies above the exponent's bits is shifted out.
+INLINE vec power_of_two(mask n) { return (vec)((n + EXPONENT_BIAS) << MANTISSA); }
+
+// n, the whole number nearest to x / ln 2, and e^r - 1.
+INLINE void reduce(vec x, vec& expm1_r, mask& n) {
+  const vec shifted = x * splat(real(1.44269504088896340736)) + splat(MAGIC);
+  const vec whole = shifted - splat(MAGIC);
+  const vec r = (x - whole * splat(LN2_HIGH)) - whole * splat(LN2_LOW);
+  n = (mask)shifted - (mask)splat(MAGIC);
   // Taylor's series of e^r - 1; the first term left out is below the rounding.
   constexpr int terms = SINGLE ? 8 : 14;
   real inverse[15] = {1, 1};
@@ -65,6 +73,13 @@ INLINE void reduce(vec x, vec& expm1_r, vec& power) {
   vec sum = splat(inverse[terms - 1]);
   for (int i = terms - 2; i >= 2; --i) sum = sum * r + splat(inverse[i]);
   expm1_r = r * r * sum + r;
+}
+
+// 2^n e^r - 2^n and 2^n, from x in a range in which 2^n is a normal number.
+INLINE void reduce_normal(vec x, vec& part, vec& power) {
+  mask n;
+  reduce(x, part, n);
+  power = power_of_two(n);
 }
 
 INLINE vec bounded(vec x, real low, real high) {
@@ -76,23 +91,25 @@ static constexpr real EXP_LOW = SINGLE ? real(-87.0) : real(-708.0);
 static constexpr real EXP_HIGH = SINGLE ? real(88.0) : real(709.0);
 
 INLINE vec v_exp(vec x) {
-  vec part, power;
-  reduce(bounded(x, EXP_LOW, EXP_HIGH), part, power);
-  const vec value = part * power + power;
-  const vec beyond = each(x, [](real one) { return std::exp(one); });
-  return select((x < splat(EXP_LOW)) | (x > splat(EXP_HIGH)), beyond, value);
+  // Beyond these bounds the result is 0 or infinity. 2^n comes in two factors, each of which is a normal number.
+  x = bounded(x, SINGLE ? real(-105.0) : real(-750.0), SINGLE ? real(90.0) : real(711.0));
+  vec part;
+  mask n;
+  reduce(x, part, n);
+  const mask half = n >> 1;
+  return (part + splat(1)) * power_of_two(half) * power_of_two(n - half);
 }
 
 INLINE vec v_sigmoid(vec x) {
   vec part, power;
-  reduce(bounded(-x, EXP_LOW, EXP_HIGH), part, power);
+  reduce_normal(bounded(-x, EXP_LOW, EXP_HIGH), part, power);
   return splat(1) / (part * power + power + splat(1));
 }
 
 INLINE vec v_tanh(vec x) {
   const vec size = select(x < splat(0), -x, x);
   vec part, power;
-  reduce(bounded(size * splat(-2), EXP_LOW, splat(0)[0]), part, power);
+  reduce_normal(bounded(size * splat(-2), EXP_LOW, splat(0)[0]), part, power);
   const vec decay = part * power + (power - splat(1));  // e^(-2|x|) - 1
   const vec value = -decay / (decay + splat(2));
   return select(x < splat(0), -value, value);
@@ -100,10 +117,38 @@ INLINE vec v_tanh(vec x) {
 
 INLINE vec v_relu(vec x) { return select(x < splat(0), splat(0), x); }
 INLINE vec v_abs(vec x) { return select(x < splat(0), -x, x); }
-INLINE vec v_log(vec x) { return each(x, [](real one) { return std::log(one); }); }
 INLINE vec v_sqrt(vec x) { return each(x, [](real one) { return std::sqrt(one); }); }
+
+// The series of 2 artanh(s) = log((1 + s) / (1 - s)), to so many terms.
+template <int TERMS> INLINE vec twice_artanh(vec s) {
+  const vec square = s * s;
+  vec sum = splat(real(1) / (2 * TERMS - 1));
+  for (int k = TERMS - 2; k >= 1; --k) sum = sum * square + splat(real(1) / (2 * k + 1));
+  return (s + s) + (s + s) * (square * sum);
+}
+
+INLINE vec v_log(vec x) {
+  // x = 2^n m with m between the square roots of 1/2 and 2; what is less than normal is scaled up first.
+  const mask below = x < splat(SINGLE ? real(1.17549435e-38) : real(2.2250738585072014e-308));
+  const vec scaled = select(below, x * splat(SINGLE ? real(33554432.0) : real(18014398509481984.0)), x);
+  const integer root_half = SINGLE ? integer(0x3f3504f3) : integer(0x3fe6a09e667f3bcd);
+  const mask n = ((mask)scaled - root_half) >> MANTISSA;
+  const vec m = (vec)((mask)scaled - (n << MANTISSA));
+  const vec whole = (vec)((mask)splat(MAGIC) + n) - splat(MAGIC);
+  const vec power = whole - select(below, splat(SINGLE ? 25 : 54), splat(0));
+  const vec part = twice_artanh<SINGLE ? 6 : 11>((m - splat(1)) / (m + splat(1)));
+  vec value = power * splat(LN2_HIGH) + (power * splat(LN2_LOW) + part);
+  const real infinity = std::numeric_limits<real>::infinity();
+  value = select(x == splat(infinity), x, value);
+  value = select(x == splat(0), splat(-infinity), value);
+  return select(x >= splat(0), value, splat(std::numeric_limits<real>::quiet_NaN()));
+}
+
+// max(x, 0) + log(1 + e^-|x|), and x itself above 20, as PyTorch has it.
 INLINE vec v_softplus(vec x) {
-  return each(x, [](real one) { return one > real(20) ? one : std::log1p(std::exp(one)); });
+  const vec decay = v_exp(-v_abs(x));
+  const vec value = v_relu(x) + twice_artanh<SINGLE ? 9 : 18>(decay / (decay + splat(2)));
+  return select(x > splat(20), x, value);
 }
 INLINE vec v_pow(vec x, vec y) {
   for (int64_t i = 0; i < LANES; ++i) x[i] = std::pow(x[i], y[i]);
