@@ -15,7 +15,7 @@ import torch
 import cases
 import grid
 import oracle
-from recurra.engine import BACKENDS
+from recurra.engine import BACKENDS, chunks
 from recurra.layers import recurrent as recurrent_module
 
 VISIBLE = 1e-3  # nine orders of magnitude above the tolerance of the grid
@@ -33,14 +33,20 @@ def worst(case: grid.Case, rnn) -> float:
     return max(grid.differences(case, rnn).values())
 
 
+def change_program(rnn, **changes) -> None:
+    """What the cell traced to and what the layers run, changed together."""
+    own = rnn.cells[0][0]
+    own.program = replace(own.program, **changes)
+    rnn._programs = dict.fromkeys(rnn._programs, own.program)
+
+
 @pytest.mark.parametrize("cell", [cell for cell in cases.ALL_CELLS if len(oracle.GATES[cell]) > 1])
 def test_two_gates_exchanged(cell):
     gates = oracle.GATES[cell]
     for one, other in itertools.combinations(gates, 2):
         rnn = ragged_case(cell).build()
         exchange = {one: other, other: one}
-        program = rnn.cells[0][0].program
-        rnn.cells[0][0].program = replace(program, gates=tuple(exchange.get(gate, gate) for gate in gates))
+        change_program(rnn, gates=tuple(exchange.get(gate, gate) for gate in gates))
         assert worst(ragged_case(cell), rnn) > VISIBLE, (one, other)
 
 
@@ -80,16 +86,14 @@ def test_vector_or_norm_dropped(cell, monkeypatch):
 @pytest.mark.parametrize("cell", LSTMS)
 def test_h_and_c_exchanged_on_the_way_in(cell):
     rnn = ragged_case(cell).build()
-    own = rnn.cells[0][0]
-    own.program = replace(own.program, states=own.program.states[::-1])
+    change_program(rnn, states=rnn.program.states[::-1])
     assert worst(ragged_case(cell), rnn) > VISIBLE
 
 
 @pytest.mark.parametrize("cell", LSTMS)
 def test_h_and_c_exchanged_on_the_way_out(cell):
     rnn = ragged_case(cell).build()
-    own = rnn.cells[0][0]
-    own.program = replace(own.program, outputs=own.program.outputs[::-1])
+    change_program(rnn, outputs=rnn.program.outputs[::-1])
     assert worst(ragged_case(cell), rnn) > VISIBLE
 
 
@@ -125,12 +129,12 @@ def test_backward_direction_not_reversed_within_the_row(cell, wrong, monkeypatch
 
 def test_state_not_carried_between_chunks(monkeypatch):
     """Chunks that all start from the first state."""
-    run_piece = recurrent_module._run_piece
+    run_piece = chunks._run_piece
 
     def from_the_start(run, call, piece, states, lengths):
         return run_piece(run, call, piece, call.states, lengths)
 
-    monkeypatch.setattr(recurrent_module, "_run_piece", from_the_start)
+    monkeypatch.setattr(chunks, "_run_piece", from_the_start)
     case = replace(ragged_case("lstm"), chunked=True)
     assert worst(case, case.build()) > VISIBLE
 
