@@ -45,10 +45,10 @@ def arguments(cell, lengths, masked):
 
 @pytest.mark.parametrize("lengths", [None, torch.tensor([2, 0, 4])])
 def test_opcheck(lengths):
-    from recurra.engine.cpu.operator import forward
+    import recurra.engine.cpu.operator  # noqa: F401
 
     cell = layers().cells[0][0]
-    torch.library.opcheck(forward, arguments(cell, lengths, masked=True))
+    torch.library.opcheck(torch.ops.recurra.forward.default, arguments(cell, lengths, masked=True))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own
@@ -85,11 +85,10 @@ def test_a_program_is_rebuilt_from_its_key():
 
 def test_another_process_runs_what_was_traced_here(tmp_path):
     given = arguments(layers().cells[0][0], None, masked=False)
-    from recurra.engine.cpu.operator import forward
-
     detached = [torch.utils._pytree.tree_map(plain, one) for one in given]
     torch.save(
-        {"given": detached, "expected": [one.detach() for one in forward(*given)]}, tmp_path / "call.pt"
+        {"given": detached, "expected": [plain(one) for one in torch.ops.recurra.forward(*given)]},
+        tmp_path / "call.pt",
     )
     code = (
         "import sys, torch, recurra.engine.cpu.operator\n"
@@ -157,6 +156,16 @@ def test_a_few_rows_are_split_over_units():
     finally:
         torch.set_num_threads(threads)
     assert slices.count((3, 3, True)) == 3
+
+
+def test_the_first_call_does_not_wait_for_the_compiler_of_pytorch():
+    code = (
+        "import sys, torch, recurra\n"
+        "rnn = recurra.Recurrent(recurra.cells.LSTM, 2, 3, backend='cpu')\n"
+        "rnn(torch.zeros(1, 2, 2))[0].sum().backward()\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_autocast_computes_in_float32():

@@ -6,7 +6,8 @@ B batch, T time, H hidden, G gates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
@@ -27,7 +28,6 @@ def _planned(key: str) -> StepPlan:
     return plan(Program.from_key(key))
 
 
-@torch.library.custom_op("recurra::forward", mutates_args=(), device_types="cpu")
 def forward(
     program: str,
     projected: Tensor,
@@ -92,7 +92,6 @@ def laid_out(
     return {name: tensor.contiguous() for name, tensor in named.items()}
 
 
-@torch.library.custom_op("recurra::backward", mutates_args=(), device_types="cpu")
 def backward(
     program: str,
     gradients: Sequence[Tensor | None],
@@ -160,8 +159,7 @@ def backward(
 # --- what PyTorch has to know of them ----------------------------------------------------------------
 
 
-@forward.register_fake
-def _(
+def _forward_fake(
     program: str,
     projected: Any,
     hidden_weight: Any,
@@ -177,8 +175,7 @@ def _(
     return [outputs, *(state.new_empty(batch, hidden) for state in states), *kept]
 
 
-@backward.register_fake
-def _(
+def _backward_fake(
     program: str, gradients: Any, outputs: Any, kept: Any, hidden_weight: Any, lengths: Any, states: Any, per_unit: Any,
     masks: Any, weight_wanted: bool,
 ) -> list[Tensor]:  # fmt: skip
@@ -208,7 +205,7 @@ def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     outputs, hidden_weight, lengths, *rest = ctx.saved_tensors
     kept, rest = rest[:states], rest[states:]  # the saved values and every state but the first
     given = (rest[:states], rest[states : states + per_unit], rest[states + per_unit :])
-    d_projected, d_weight, *found = backward(
+    d_projected, d_weight, *found = torch.ops.recurra.backward(
         ctx.program, list(gradients[: 1 + states]), outputs, kept, hidden_weight, lengths, *given,
         ctx.needs_input_grad[2],
     )  # fmt: skip
@@ -225,9 +222,6 @@ def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     )
 
 
-forward.register_autograd(_gradients, setup_context=_setup)
-
-
 def _refuse_second(ctx: Any, *gradients: Any) -> NoReturn:
     raise BackendError(f"backend 'cpu' gives first derivatives only; {REFERENCE}.")
 
@@ -236,10 +230,42 @@ def _refuse_vmap(*arguments: Any) -> NoReturn:
     raise BackendError(f"backend 'cpu' does not run under torch.vmap; {REFERENCE}.")
 
 
-backward.register_autograd(_refuse_second)
-forward.register_vmap(_refuse_vmap)
-backward.register_vmap(_refuse_vmap)
-forward.register_autocast("cpu", torch.float32)
+def _register(name: str, schema: str, function: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    """An operator of the library, on the CPU.
+
+    `torch.library.custom_op` would do the same, but imports PyTorch's compiler, for seconds, at the first call. Where
+    that is there already it must not look into the function.
+    """
+
+    def call(*arguments: Any) -> list[Tensor]:
+        if "torch._dynamo" not in sys.modules:
+            return function(*arguments)
+        return torch.compiler.disable(function)(*arguments)
+
+    _library.define(f"{name}({schema}) -> Tensor[]", tags=(torch.Tag.pt2_compliant_tag,))
+    _library.impl(name, call, "CPU")
+    torch.library.register_fake(f"recurra::{name}", fake, lib=_library)
+    torch.library.register_vmap(f"recurra::{name}", _refuse_vmap, lib=_library)
+
+
+_library = torch.library.Library("recurra", "DEF")
+_register(
+    "forward",
+    "str program, Tensor projected, Tensor? hidden_weight, Tensor? lengths, Tensor[] states, Tensor[] per_unit, "
+    "Tensor[] masks, bool save",
+    forward,
+    _forward_fake,
+)
+_register(
+    "backward",
+    "str program, Tensor?[] gradients, Tensor outputs, Tensor[] kept, Tensor? hidden_weight, Tensor? lengths, "
+    "Tensor[] states, Tensor[] per_unit, Tensor[] masks, bool weight_wanted",
+    backward,
+    _backward_fake,
+)
+torch.library.register_autograd("recurra::forward", _gradients, setup_context=_setup, lib=_library)
+torch.library.register_autograd("recurra::backward", _refuse_second, lib=_library)
+torch.library.register_autocast("recurra::forward", "cpu", torch.float32, lib=_library)
 
 
 def run(
@@ -260,7 +286,7 @@ def run(
         raise BackendError(f"backend 'cpu' has no forward-mode derivative; {REFERENCE}.")
     floating = [projected, *states, *per_unit, *([] if hidden_weight is None else [hidden_weight])]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in floating)
-    found = forward(
+    found = torch.ops.recurra.forward(
         program.key, projected, hidden_weight, lengths, list(states), list(per_unit), list(masks), save
     )
     return found[0], tuple(found[1 : 1 + len(states)])
