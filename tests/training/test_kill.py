@@ -18,7 +18,8 @@ OPTIONS = {"steps": STEPS, "evaluate_every": 8, "save_every": 5, "keep": 2}
 
 # Children are forked from a server that has imported torch, so that a start takes milliseconds.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["training.tiny"])
+# (The server does not find the tests' own modules, and would pass over them in silence.)
+CONTEXT.set_forkserver_preload(["torch._dynamo", "recurra.training.loop", "recurra.training.resume", "yaml"])
 
 
 def start(folder: Path, resume: bool, before: float = 0.0) -> multiprocessing.process.BaseProcess:
