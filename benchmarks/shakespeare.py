@@ -40,18 +40,18 @@ def recurra_nats(train: str, held_out: str, seconds: float, folder: Path) -> dic
     config = recurra.LMConfig(
         data=recurra.TextConfig(train=[str(files["train"])], valid=[str(files["test"])]),
         model=recurra.LanguageModelConfig(
-            hidden_size=384, embedding_size=64, dropout=0.15, initial_bias={"forget": 0.0}
+            cell="coupled_lstm", hidden_size=448, embedding_size=64, dropout=0.3, initial_bias={"update": 0.0}
         ),
         training=recurra.TrainingConfig(
-            batch_size=16,
-            bptt=64,
+            batch_size=32,
+            bptt=32,
             minutes=seconds / 60,
             weights="last",
             evaluate_every=10**9,
             seed=SEED,
             device="cpu",
         ),
-        optimiser=OptimiserConfig(name="adamw", learning_rate=6e-3, weight_decay=0.01, betas=(0.9, 0.999)),
+        optimiser=OptimiserConfig(name="adamw", learning_rate=1e-2, weight_decay=0.05, betas=(0.9, 0.99)),
         schedule=ScheduleConfig(name="linear", warmup_steps=50),
     )
     run = recurra.train(config, out=folder / "run")

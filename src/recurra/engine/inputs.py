@@ -1,6 +1,6 @@
 """What generated kernels are given of a call: the products with its inputs, and the per-unit parameters.
 
-B batch, T time, I input, H hidden, G gates.
+I input, H hidden, G gates.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from recurra.engine.backend import Call
 from recurra.engine.plan import vectors
 
 
-def project(call: Call) -> Tensor:
-    """W x + b of the input gates, `[B, T, G * H]`, in the states' type whatever autocast says."""
+def project(call: Call, x: Tensor) -> Tensor:
+    """W x + b of the input gates, `[..., G * H]`, of inputs `[..., I]`, in the states' type whatever autocast says."""
     dtype = call.states[0].dtype
     if not call.program.input_gates:
-        return call.x.new_empty(*call.x.shape[:2], 0, dtype=dtype)
-    with torch.autocast(call.x.device.type, enabled=False):
-        return functional.linear(
-            call.x.to(dtype), call.parameters["input_weight"], call.parameters.get("bias")
-        )
+        return x.new_empty(*x.shape[:-1], 0, dtype=dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.linear(x.to(dtype), call.parameters["input_weight"], call.parameters.get("bias"))
 
 
 def per_unit_parameters(program: Program, parameters: Mapping[str, Tensor], hidden: int) -> list[Tensor]:

@@ -33,9 +33,8 @@ def arguments(cell, lengths, masked):
 
     program = cell.program
     program = with_recurrent_dropout(program) if masked else program
-    projected = torch.randn(
-        BATCH, TIME, len(program.input_gates) * HIDDEN, dtype=torch.float64, requires_grad=True
-    )
+    steps = BATCH * TIME if lengths is None else int(lengths.sum())
+    projected = torch.randn(steps, len(program.input_gates) * HIDDEN, dtype=torch.float64, requires_grad=True)
     per_unit = [torch.randn(HIDDEN, dtype=torch.float64, requires_grad=True) for _ in vectors(program)]
     states = [torch.randn(BATCH, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in program.states]
     masks = [torch.randint(0, 2, (BATCH, HIDDEN)).double() for _ in program.masks]
@@ -110,10 +109,10 @@ def test_nothing_to_run(batch, time):
 
     cell = layers().cells[0][0]
     _, _, weight, _, _, per_unit, _, _ = arguments(cell, None, masked=False)
-    projected = torch.randn(batch, time, 4 * HIDDEN, dtype=torch.float64, requires_grad=True)
+    projected = torch.randn(batch * time, 4 * HIDDEN, dtype=torch.float64, requires_grad=True)
     states = [torch.randn(batch, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     outputs, final = run(cell.program, projected, weight, None, states, per_unit, [])
-    assert outputs.shape == (batch, time, HIDDEN)
+    assert outputs.shape == (0, HIDDEN)
     gradients = torch.autograd.grad(
         final[0].sum() + 2 * final[1].sum(), [*states, projected, weight, *per_unit]
     )
@@ -148,7 +147,7 @@ def test_a_few_rows_are_split_over_units():
                 torch.set_num_threads(number)
                 from recurra.engine.cpu.kernel import order
 
-                dealt = order(None, batch, 6, 133)
+                dealt = order(None, batch, 6 * batch, 133)
                 slices.append((number, dealt.slices, dealt.split))
                 outputs, _ = rnn(x)
                 found.append([outputs, *torch.autograd.grad(outputs.square().sum(), list(rnn.parameters()))])

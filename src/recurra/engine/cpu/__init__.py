@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from recurra.cells.program import Program
 from recurra.engine.backend import Call, Options, Result
@@ -44,15 +45,26 @@ def _bytes_kept(call: Call) -> int:
 
 
 def _run(call: Call) -> Result:
+    """Over the steps that there are, without padding."""
     from recurra.engine.cpu import operator
 
-    projected, per_unit = (
-        project(call),
-        per_unit_parameters(call.program, call.parameters, call.states[0].shape[1]),
-    )
-    masks = [call.masks[name] for name in call.program.masks]
+    program, (batch, hidden) = call.program, call.states[0].shape
+    steps = call.x.shape[1]
+    there = None
+    if call.lengths is not None:
+        there = (torch.arange(steps) < call.lengths[:, None]).flatten().nonzero().squeeze(1)  # [N]
+    projected = project(call, _without_padding(call.x, there))
+    held = [call.masks[name] for name in program.masks]
+    masks = [_without_padding(mask, there) if mask.ndim == 3 else mask for mask in held]
+    per_unit = per_unit_parameters(program, call.parameters, hidden)
     weight = call.parameters.get("hidden_weight")
-    outputs, states = operator.run(
-        call.program, projected, weight, call.lengths, call.states, per_unit, masks
-    )
-    return Result(outputs, states, {})
+    outputs, states = operator.run(program, projected, weight, call.lengths, call.states, per_unit, masks)
+    if there is not None:
+        outputs = outputs.new_zeros(batch * steps, hidden).index_copy(0, there, outputs)
+    return Result(outputs.view(batch, steps, hidden), states, {})
+
+
+def _without_padding(x: Tensor, there: Tensor | None) -> Tensor:
+    """The steps `[N, ...]` of `x` `[B, T, ...]` that there are, row after row."""
+    flat = x.flatten(0, 1)
+    return flat if there is None else flat.index_select(0, there)

@@ -144,9 +144,9 @@ class _Emitter:
         unroll = max(1, SUMS_IN_FLIGHT // (rows * across * len(stage.sums)))
         yield (
             f"static void product{number}_{rows}(const Call& c, const Slice& s, int64_t first, int64_t t, "
-            "int64_t u, const weight* w, vec* m) {\n  const int64_t H = c.hidden, T = c.steps;"
+            "int64_t u, const weight* w, vec* m) {\n  const int64_t H = c.hidden;"
         )
-        yield "  (void)T; (void)H; (void)u;"
+        yield "  (void)H; (void)u;"
         places = [(r, v) for r in range(rows) for v in range(across)]
         for index in stage.sums:
             names = [f"s{index}_{r}_{v}_{q}" for r, v in places for q in range(unroll)]
@@ -195,7 +195,7 @@ class _Emitter:
         if node.op == "x":
             return "c.p[P_x] + s.row[first + r] * c.inputs"
         if node.op == "state" and not self.backward:
-            return self.point.old(node.name, "s.row[first + r]", "s.row[first + r] * T + t")
+            return self.point.old(node.name, "s.row[first + r]", "c.first[s.row[first + r]] + t")
         return self.point.slot(index)
 
     # --- pointwise --------------------------------------------------------------------------------
@@ -206,10 +206,10 @@ class _Emitter:
         yield "template <bool TAIL>"
         yield (
             f"static void body{number}(const Call& c, const Slice& s, int64_t first, int64_t rows, int64_t t, "
-            f"int64_t u, const vec* m) {{\n  const int64_t H = c.hidden, T = c.steps;\n  (void)m;"
+            f"int64_t u, const vec* m) {{\n  const int64_t H = c.hidden;\n  (void)m;"
         )
         yield "  #pragma GCC unroll 1"
-        yield "  for (int64_t r = 0; r < rows; ++r) {\n    const int64_t b = s.row[first + r], row = b * T + t;"
+        yield "  for (int64_t r = 0; r < rows; ++r) {\n    const int64_t b = s.row[first + r], row = c.first[b] + t;"
         yield "    (void)row;\n    #pragma GCC unroll 1"
         yield f"    for (int64_t v = 0; v < {across}; ++v) {{"
         yield "      const int64_t j = u + v * LANES, count = H - j;\n      if (TAIL && count <= 0) continue;"
@@ -274,7 +274,7 @@ class _Emitter:
 def _run_forward(program: Program) -> str:
     finals = "\n".join(
         f"    std::memcpy(c.p[P_final_{state}] + b * H, "
-        f"length ? c.p[P_states_{state}] + (b * c.steps + length - 1) * H : c.p[P_initial_{state}] + b * H, "
+        f"length ? c.p[P_states_{state}] + (c.first[b] + length - 1) * H : c.p[P_initial_{state}] + b * H, "
         "H * sizeof(real));"
         for state in program.states
     )

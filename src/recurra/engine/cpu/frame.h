@@ -7,6 +7,7 @@ struct Call {
   int64_t batch, steps, hidden, inputs, slices, split, save;
   const int64_t* order;    // the rows, longest first
   const int64_t* lengths;  // by row
+  const int64_t* first;    // by row: where its steps begin in arrays over all steps of all rows
   int64_t* arrived;        // slices that have come to a barrier, counted from the start of the call
   real* p[POINTERS];
 };

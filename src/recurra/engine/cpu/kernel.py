@@ -1,6 +1,6 @@
 """A program's compiled kernels, and running them over memory that is laid out for them.
 
-B batch, T time, H hidden, G gates.
+B batch, H hidden, G gates, N steps of all rows together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from recurra.engine.cpu.packing import pack
 from recurra.engine.plan import StepPlan, Term, plan, vectors
 
 NUMBERS = ("batch", "steps", "hidden", "inputs", "slices", "split", "save")
-TABLES = ("order", "lengths", "arrived")
+TABLES = ("order", "lengths", "first", "arrived")
 
 # Below so many rows for each thread the units are split between the threads instead, if there are that many.
 SPLIT_ROWS, SPLIT_UNITS = 1, 128
@@ -64,7 +64,7 @@ class Kernel:
         return pack(direction, self.machine, hidden, block, like)
 
     def launch(
-        self, tensors: dict[str, Tensor], order: Order, steps: int, hidden: int, backwards: bool, save: bool
+        self, tensors: dict[str, Tensor], order: Order, hidden: int, backwards: bool, save: bool
     ) -> None:
         """Run all slices, in torch's threads."""
         like = next(iter(tensors.values()))
@@ -73,8 +73,8 @@ class Kernel:
         tensors["scratch"] = like.new_empty(max(size, 1))
         arrived = torch.zeros(1, dtype=torch.int64)
         call = self.Call(
-            order.batch, steps, hidden, 0, order.slices, int(order.split), int(save),
-            order.rows.data_ptr(), order.lengths.data_ptr(), arrived.data_ptr(),
+            order.batch, order.steps, hidden, 0, order.slices, int(order.split), int(save),
+            order.rows.data_ptr(), order.lengths.data_ptr(), order.first.data_ptr(), arrived.data_ptr(),
         )  # fmt: skip
         for place, name in enumerate(self.names):
             call.p[place] = tensors[name].data_ptr() if name in tensors else None
@@ -128,12 +128,19 @@ def _threads_run_together() -> bool:
 
 
 class Order:
-    """How the work is dealt out: the rows to the slices, longest first, or the units where there are few rows."""
+    """How the work is dealt out: the rows to the slices, longest first, or the units where there are few rows.
 
-    def __init__(self, lengths: Tensor | None, batch: int, steps: int, hidden: int, threads: int) -> None:
+    Arrays over time hold the N steps that there are, row after row; `first` says where each row begins.
+    """
+
+    def __init__(self, lengths: Tensor | None, batch: int, total: int, hidden: int, threads: int) -> None:
         self.batch = batch
-        self.ragged = lengths is not None
-        self.lengths = torch.full((batch,), steps) if lengths is None else lengths.contiguous()
+        if lengths is None:
+            lengths = torch.full((batch,), total // max(batch, 1))
+        self.lengths = lengths.contiguous()
+        self.steps = int(self.lengths.max()) if batch else 0
+        self.first = self.lengths.cumsum(0) - self.lengths
+        self.starting = self.lengths.nonzero().squeeze(1)  # rows that have a step
         few = batch <= SPLIT_ROWS * threads and hidden >= SPLIT_UNITS
         self.split = threads > 1 and few and _threads_run_together()
         self.slices = threads if self.split else max(1, min(batch, threads))
@@ -146,16 +153,16 @@ class Order:
 
 
 @lru_cache(maxsize=64)
-def _even_order(batch: int, steps: int, hidden: int, threads: int) -> Order:
-    return Order(None, batch, steps, hidden, threads)
+def _even_order(batch: int, total: int, hidden: int, threads: int) -> Order:
+    return Order(None, batch, total, hidden, threads)
 
 
-def order(lengths: Tensor | None, batch: int, steps: int, hidden: int) -> Order:
-    """How a call is dealt out; it depends on shapes, lengths and the number of threads only."""
+def order(lengths: Tensor | None, batch: int, total: int, hidden: int) -> Order:
+    """How a call of `total` steps is dealt out; it depends on shapes, lengths and the number of threads only."""
     threads = torch.get_num_threads()
     if lengths is None:
-        return _even_order(batch, steps, hidden, threads)
-    return Order(lengths, batch, steps, hidden, threads)
+        return _even_order(batch, total, hidden, threads)
+    return Order(lengths, batch, total, hidden, threads)
 
 
 @cache
@@ -164,20 +171,28 @@ def kernel(key: str, double: bool) -> Kernel:
     return Kernel(Program.from_key(key), double)
 
 
-def weight_gradient(own: Kernel, tensors: Mapping[str, Tensor], weight: Tensor) -> Tensor:
-    """The hidden weights' gradient: one product over all rows and steps for each operand."""
+def weight_gradient(own: Kernel, tensors: Mapping[str, Tensor], order: Order, weight: Tensor) -> Tensor:
+    """The hidden weights' gradient `[G * H, H]`: one product over all steps of all rows for each operand.
+
+    Args:
+        own: the program's kernels.
+        tensors: of the backward pass, by name.
+        order: of the call.
+        weight: the hidden weights.
+    """
     program, step = own.program, own.plan
     hidden = weight.shape[1]
-    d_rows = tensors["d_hidden" if step.hidden_apart else "d_projected"].flatten(0, 1)  # [B * T, G * H]
+    d_rows = tensors["d_hidden" if step.hidden_apart else "d_projected"]  # [N, G * H]
     gradient = torch.zeros_like(weight)
     for product in program.products:
         at = step.operands[product.gates[0]]
         if isinstance(at, str):
-            initial, states = tensors[f"initial_{at}"], tensors[f"states_{at}"]
-            operand = torch.cat([initial[:, None], states[:, :-1]], 1).flatten(0, 1)
+            operand = torch.empty_like(tensors[f"states_{at}"])  # the states before each step
+            operand[1:] = tensors[f"states_{at}"][:-1]
+            operand[order.first[order.starting]] = tensors[f"initial_{at}"][order.starting]
         else:
             number = step.saved.index(at)
-            operand = tensors["saved"].flatten(0, 1)[:, number * hidden : (number + 1) * hidden]
+            operand = tensors["saved"][:, number * hidden : (number + 1) * hidden]
         numbers = [program.hidden_gates.index(gate) for gate in product.gates]
         if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
             rows = slice(numbers[0] * hidden, (numbers[-1] + 1) * hidden)

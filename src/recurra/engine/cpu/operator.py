@@ -1,7 +1,7 @@
 """The generated kernels as PyTorch operators: `recurra::forward` and `recurra::backward` serve all programs.
 
 A program travels as its key, so that a new process can rebuild it. What they return is fresh memory.
-B batch, T time, H hidden, G gates.
+B batch, H hidden, G gates, N steps of all rows together.
 """
 
 from __future__ import annotations
@@ -42,36 +42,35 @@ def forward(
 
     Args:
         program: its key.
-        projected: W x + b of the input gates, `[B, T, G * H]`.
+        projected: W x + b of the input gates, `[N, G * H]`, over the N steps that there are, row after row.
         hidden_weight: `[G * H, H]`, or None.
-        lengths: `[B]` or None.
+        lengths: `[B]`, N in sum; None where every row is N / B long.
         states: initial ones, `[B, H]`.
         per_unit: vectors, norms' gains and shifts and hidden biases, `[H]` each, in the order of `emit.vectors`.
-        masks: in the program's order.
+        masks: in the program's order, `[B, H]` or, by step, `[N, H]`.
         save: keep what `backward` needs.
 
     Returns:
-        Outputs `[B, T, H]` and final states `[B, H]`; with `save` also the saved values `[B, T, n * H]` and the
-        states after the first at every step, `[B, T, H]`.
+        Outputs `[N, H]` and final states `[B, H]`; with `save` also the saved values `[N, n * H]` and the states
+        after the first at every step, `[N, H]`.
     """
     first = states[0]
     own = kernel(program, first.dtype == torch.float64)
     names = own.program.states
-    (batch, hidden), steps = first.shape, projected.shape[1]
-    if batch == 0 or steps == 0:
-        empty = [first.new_empty(batch, steps, n) for n in _saved_widths(own.plan, hidden, save)]
-        return [first.new_empty(batch, steps, hidden), *(state.clone() for state in states), *empty]
-    dealt = order(lengths, batch, steps, hidden)
-    new = first.new_zeros if dealt.ragged else first.new_empty
+    (batch, hidden), total = first.shape, projected.shape[0]
+    if total == 0:
+        empty = [first.new_empty(0, n) for n in _saved_widths(own.plan, hidden, save)]
+        return [first.new_empty(0, hidden), *(state.clone() for state in states), *empty]
+    dealt = order(lengths, batch, total, hidden)
     tensors = laid_out(own, states, per_unit, masks)
     tensors["projected"] = projected.contiguous()
     tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=False)
     saved, *_ = (*_saved_widths(own.plan, hidden, save), 0)
-    tensors["saved"] = new(batch, steps, saved)
+    tensors["saved"] = first.new_empty(total, saved)
     for name, state in zip(names, states, strict=True):
-        tensors[f"states_{name}"] = new(batch, steps, hidden)
+        tensors[f"states_{name}"] = first.new_empty(total, hidden)
         tensors[f"final_{name}"] = torch.empty_like(state, memory_format=torch.contiguous_format)
-    own.launch(tensors, dealt, steps, hidden, backwards=False, save=save)
+    own.launch(tensors, dealt, hidden, backwards=False, save=save)
     kept = [tensors["saved"], *(tensors[f"states_{name}"] for name in names[1:])] if save else []
     return [tensors[f"states_{names[0]}"], *(tensors[f"final_{name}"] for name in names), *kept]
 
@@ -120,9 +119,9 @@ def backward(
     first = states[0]
     own = kernel(program, first.dtype == torch.float64)
     step, names = own.plan, own.program.states
-    batch, steps, hidden = outputs.shape
+    (total, hidden), batch = outputs.shape, first.shape[0]
     d_output, *d_final = gradients
-    dealt = order(lengths, batch, steps, hidden)
+    dealt = order(lengths, batch, total, hidden)
     tensors = laid_out(own, states, per_unit, masks)
     tensors["saved"] = kept[0]
     tensors |= dict(zip((f"states_{name}" for name in names), (outputs, *kept[1:]), strict=True))
@@ -135,19 +134,19 @@ def backward(
         )
     inputs = len(own.program.input_gates)
     known = all(("d_input", gate) in step.backward.targets for gate in own.program.input_gates)
-    whole = known and not dealt.ragged
-    tensors["d_projected"] = (first.new_empty if whole else first.new_zeros)(batch, steps, inputs * hidden)
+    tensors["d_projected"] = (first.new_empty if known else first.new_zeros)(total, inputs * hidden)
     if step.hidden_apart:
-        tensors["d_hidden"] = first.new_zeros(batch, steps, len(own.program.hidden_gates) * hidden)
+        tensors["d_hidden"] = first.new_zeros(total, len(own.program.hidden_gates) * hidden)
     tensors["sums"] = first.new_zeros(dealt.slices, len(own.vectors), hidden)
-    if batch and steps:
+    if total:
         tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=True)
-        own.launch(tensors, dealt, steps, hidden, backwards=True, save=False)
+        own.launch(tensors, dealt, hidden, backwards=True, save=False)
     if hidden_weight is None or not weight_wanted:
         d_weight = first.new_empty(0)
     else:
-        ran = batch > 0 and steps > 0
-        d_weight = weight_gradient(own, tensors, hidden_weight) if ran else torch.zeros_like(hidden_weight)
+        d_weight = (
+            weight_gradient(own, tensors, dealt, hidden_weight) if total else torch.zeros_like(hidden_weight)
+        )
     return [
         tensors["d_projected"],
         d_weight,
@@ -169,9 +168,9 @@ def _forward_fake(
     masks: Any,
     save: bool,
 ) -> list[Tensor]:
-    (batch, hidden), steps = states[0].shape, projected.shape[1]
+    (batch, hidden), total = states[0].shape, projected.shape[0]
     widths = [hidden, *_saved_widths(_planned(program), hidden, save)]
-    outputs, *kept = (states[0].new_empty(batch, steps, width) for width in widths)
+    outputs, *kept = (states[0].new_empty(total, width) for width in widths)
     return [outputs, *(state.new_empty(batch, hidden) for state in states), *kept]
 
 
@@ -179,11 +178,11 @@ def _backward_fake(
     program: str, gradients: Any, outputs: Any, kept: Any, hidden_weight: Any, lengths: Any, states: Any, per_unit: Any,
     masks: Any, weight_wanted: bool,
 ) -> list[Tensor]:  # fmt: skip
-    batch, steps, hidden = outputs.shape
+    (total, hidden), batch = outputs.shape, states[0].shape[0]
     inputs = len(_planned(program).program.input_gates)
     wanted = weight_wanted and hidden_weight is not None
     return [
-        outputs.new_empty(batch, steps, inputs * hidden),
+        outputs.new_empty(total, inputs * hidden),
         hidden_weight.new_empty(hidden_weight.shape) if wanted else outputs.new_empty(0),
         *(outputs.new_empty(batch, hidden) for _ in states),
         *(outputs.new_empty(hidden) for _ in per_unit),
@@ -196,7 +195,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     ctx.set_materialize_grads(False)
     ctx.program, ctx.sizes = program, (len(states), len(per_unit), len(masks))
     outputs, *kept = output[0], *output[1 + len(states) :]
-    ctx.has_projected = projected.shape[2] > 0
+    ctx.has_projected = projected.shape[1] > 0
     ctx.save_for_backward(outputs, hidden_weight, lengths, *kept, *states, *per_unit, *masks)
 
 
@@ -277,7 +276,7 @@ def run(
     per_unit: Sequence[Tensor],
     masks: Sequence[Tensor],
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Outputs `[B, T, H]` and final states `[B, H]`; arguments as `forward` takes them.
+    """Outputs `[N, H]` and final states `[B, H]`; arguments as `forward` takes them.
 
     Raises:
         BackendError: a forward-mode derivative is wanted.

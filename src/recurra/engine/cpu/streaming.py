@@ -122,7 +122,8 @@ class PackedStep:
         order, arrived = _rows(batch), ctypes.c_int64(0)
         call = self.Call.from_buffer_copy(self.template)
         call.batch, call.slices, call.split = batch, slices, int(slices > 1)
-        call.order, call.arrived = order.data_ptr(), ctypes.addressof(arrived)
+        call.order = call.first = order.data_ptr()
+        call.arrived = ctypes.addressof(arrived)
         call.p[0] = x.data_ptr()
         if scratch is not None:
             call.p[self.place["scratch"]] = scratch.data_ptr()

@@ -1,6 +1,6 @@
 """One step of a program at a time with gradients, its weights packed once for all steps.
 
-B batch, I input, H hidden, G gates.
+B batch, I input, H hidden, G gates, N rows of all steps together.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class PackedUnroll:
     def launch(self, tensors: dict[str, Tensor], rows: int, backwards: bool, save: bool) -> None:
         """Run the kernel over one step of so many rows."""
         tensors["packed"] = self.packed[backwards]
-        self.own.launch(tensors, order(None, rows, 1, self.hidden), 1, self.hidden, backwards, save)
+        self.own.launch(tensors, order(None, rows, rows, self.hidden), self.hidden, backwards, save)
 
     def leave(self, tensors: dict[str, Tensor]) -> None:
         """Keep a step's gradients for the token; those of another backward pass, which has not asked, go."""
@@ -80,14 +80,19 @@ class _Token(torch.autograd.Function):
     def backward(ctx: Any, _: Tensor) -> tuple[Any, ...]:
         unroll = ctx.unroll
         left, unroll.left = unroll.left, []
-        together = {name: torch.cat([one[name] for one in left]) for name in left[0]}  # [rows, 1, ...]
+        together = {name: torch.cat([one[name] for one in left]) for name in left[0]}
         found: dict[str, Tensor] = {}
-        d_projected = together["d_projected"].flatten(0, 1)  # [rows, G * H]
+        d_projected = together["d_projected"]  # [N, G * H]
         if "input_weight" in unroll.weights:
             found["input_weight"] = d_projected.T @ together["x"]
             found["bias"] = d_projected.sum(0)
         if "hidden_weight" in unroll.weights:
-            found["hidden_weight"] = weight_gradient(unroll.own, together, unroll.weights["hidden_weight"])
+            found["hidden_weight"] = weight_gradient(
+                unroll.own,
+                together,
+                order(None, len(d_projected), len(d_projected), unroll.hidden),
+                unroll.weights["hidden_weight"],
+            )
         return None, None, *(found[name] for name in unroll.weights)
 
 
@@ -103,9 +108,9 @@ class _Step(torch.autograd.Function):
         save = any(ctx.needs_input_grad)
         tensors = laid_out(own, states, per_unit, masks)
         tensors["projected"] = _project(unroll, x)
-        tensors["saved"] = x.new_empty(rows, 1, len(own.plan.saved) * unroll.hidden if save else 0)
+        tensors["saved"] = x.new_empty(rows, len(own.plan.saved) * unroll.hidden if save else 0)
         for name, state in zip(names, states, strict=True):
-            tensors[f"states_{name}"] = x.new_empty(rows, 1, unroll.hidden)
+            tensors[f"states_{name}"] = x.new_empty(rows, unroll.hidden)
             tensors[f"final_{name}"] = torch.empty_like(state, memory_format=torch.contiguous_format)
         if rows:
             unroll.launch(tensors, rows, backwards=False, save=save)
@@ -134,11 +139,11 @@ class _Step(torch.autograd.Function):
                 if gradient is None
                 else gradient.clone(memory_format=torch.contiguous_format)
             )
-        tensors["d_output"] = x.new_zeros(rows, 1, hidden)
-        tensors["d_projected"] = x.new_zeros(rows, 1, len(program.input_gates) * hidden)
+        tensors["d_output"] = x.new_zeros(rows, hidden)
+        tensors["d_projected"] = x.new_zeros(rows, len(program.input_gates) * hidden)
         if own.plan.hidden_apart:
-            tensors["d_hidden"] = x.new_zeros(rows, 1, len(program.hidden_gates) * hidden)
-        slices = order(None, rows, 1, hidden).slices
+            tensors["d_hidden"] = x.new_zeros(rows, len(program.hidden_gates) * hidden)
+        slices = order(None, rows, rows, hidden).slices
         tensors["sums"] = x.new_zeros(slices, len(own.vectors), hidden)
         if rows:
             unroll.launch(tensors, rows, backwards=True, save=False)
@@ -151,7 +156,7 @@ class _Step(torch.autograd.Function):
         unroll.leave({"x": x, **{name: tensors[name] for name in left if name in tensors}})
         d_x = None
         if "input_weight" in unroll.weights and ctx.needs_input_grad[2]:
-            d_x = tensors["d_projected"].flatten(1) @ unroll.weights["input_weight"]
+            d_x = tensors["d_projected"] @ unroll.weights["input_weight"]
         return (
             None,
             x.new_zeros(()),
@@ -163,8 +168,8 @@ class _Step(torch.autograd.Function):
 
 
 def _project(unroll: PackedUnroll, x: Tensor) -> Tensor:
-    """W x + b of the input gates, `[B, 1, G * H]`."""
+    """W x + b of the input gates, `[B, G * H]`."""
     if "input_weight" not in unroll.weights:
-        return x.new_empty(x.shape[0], 1, 0)
+        return x.new_empty(x.shape[0], 0)
     with torch.autocast("cpu", enabled=False):
-        return functional.linear(x, unroll.weights["input_weight"], unroll.weights.get("bias")).unsqueeze(1)
+        return functional.linear(x, unroll.weights["input_weight"], unroll.weights.get("bias"))

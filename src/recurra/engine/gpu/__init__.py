@@ -45,7 +45,7 @@ def run(call: Call) -> Result:
     from recurra.engine.gpu import kernel
 
     projected, per_unit = (
-        project(call),
+        project(call, call.x),
         per_unit_parameters(call.program, call.parameters, call.states[0].shape[1]),
     )
     masks = [call.masks[name] for name in call.program.masks]
