@@ -2,8 +2,8 @@
 
     python benchmarks/streaming.py [--repeats 40] [--run RUN]
 
-I = H. Each is called 50 times in a row, in turn with the others in one process; what is compared is the median of
-the means. With `--run` and `--text`, also the change in that language model's loss by weights in fewer bits, over
+I = H. Each is called over and over for 10 ms, in turn with the others in one process; what is compared is the median
+of the means. With `--run` and `--text`, also the change in that language model's loss by weights in fewer bits, over
 the first `--symbols` symbols of the text.
 """
 
@@ -26,7 +26,7 @@ from recurra.engine.rounding import WEIGHTS
 from recurra.inspection.machine import describe
 
 HIDDEN = (64, 128, 256, 512)
-IN_A_ROW = 50
+SECONDS_IN_A_ROW = 0.01
 
 
 def contenders(hidden: int, rows: int) -> dict[str, Callable[[], object]]:
@@ -52,12 +52,12 @@ def medians(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
     times: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(repeats + 2):
         for name, step in steps.items():
-            step()
-            began = time.perf_counter()
-            for _ in range(IN_A_ROW):
+            calls, began = 0, time.perf_counter()
+            while (seconds := time.perf_counter() - began) < SECONDS_IN_A_ROW:
                 step()
+                calls += 1
             if number >= 2:
-                times[name].append((time.perf_counter() - began) / IN_A_ROW)
+                times[name].append(seconds / calls)
     return {name: 1e6 * statistics.median(values) for name, values in times.items()}
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=40, help="rounds of 50 steps of each")
+    parser.add_argument("--repeats", type=int, default=40, help="rounds of 10 ms of each")
     parser.add_argument("--rows", type=int, default=1, help="batch")
     parser.add_argument("--run", help="a language model's run, for the change in loss")
     parser.add_argument("--text", help="a file that it has not been trained on")
