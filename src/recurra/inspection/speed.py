@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from recurra.cells import Cell
-from recurra.engine import vendor
+from recurra.engine import cpu, vendor
 from recurra.layers import Recurrent
 
 MODULES: dict[str, type[nn.Module]] = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -50,7 +50,7 @@ class Timing:
         cell: its name.
         shape: T, B, H.
         seconds: the median of a training step, by what ran: "generated" (backend cpu), "auto", "loop" (backend
-            reference), "torch" (PyTorch's module), and for rows of lengths 1 to T "generated ragged", "auto ragged",
+            reference), "torch" (PyTorch's module), "generated bfloat16" (where the processor has such products), and for rows of lengths 1 to T "generated ragged", "auto ragged",
             "torch packed" and "torch padded".
         gflops: billions of operations a second of the generated kernels, 6 · T · B · weights a step.
     """
@@ -101,6 +101,8 @@ def _contenders(cell: type[Cell], shape: Shape) -> dict[str, Callable[[], None]]
     x = torch.randn(shape.rows, shape.steps, shape.hidden)
     kernel = vendor.kernel_name(cell(1, 1).program)
     steps = {"generated": _step_of(cell, "cpu", x)}
+    if cpu.BFLOAT16:
+        steps["generated bfloat16"] = torch.autocast("cpu", torch.bfloat16)(_step_of(cell, "cpu", x))
     if kernel not in MODULES:
         return steps | {"loop": _step_of(cell, "reference", x)}
     steps["torch"] = _step_of_module(MODULES[kernel], x)
@@ -146,6 +148,7 @@ def ratios(timings: Sequence[Timing]) -> dict[str, float]:
         ("generated", "torch"),
         ("auto", "torch"),
         ("generated", "loop"),
+        ("generated bfloat16", "generated"),
         ("generated ragged", "torch packed"),
         ("generated ragged", "torch padded"),
         ("auto ragged", "torch packed"),

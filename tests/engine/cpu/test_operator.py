@@ -10,7 +10,7 @@ import torch
 
 import cases
 from recurra import BackendError, Recurrent
-from recurra.cells import LSTM, Program
+from recurra.cells import LSTM, Elman, Program
 from recurra.engine.cpu import build
 
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
@@ -39,7 +39,7 @@ def arguments(cell, lengths, masked):
     states = [torch.randn(BATCH, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in program.states]
     masks = [torch.randint(0, 2, (BATCH, HIDDEN)).double() for _ in program.masks]
     weight = cell.hidden_weight.detach().clone().requires_grad_()
-    return program.key, projected, weight, lengths, states, per_unit, masks, True
+    return program.key, projected, weight, lengths, states, per_unit, masks, True, False
 
 
 @pytest.mark.parametrize("lengths", [None, torch.tensor([2, 0, 4])])
@@ -108,7 +108,7 @@ def test_nothing_to_run(batch, time):
     from recurra.engine.cpu.operator import run
 
     cell = layers().cells[0][0]
-    _, _, weight, _, _, per_unit, _, _ = arguments(cell, None, masked=False)
+    _, _, weight, _, _, per_unit, *_ = arguments(cell, None, masked=False)
     projected = torch.randn(batch * time, 4 * HIDDEN, dtype=torch.float64, requires_grad=True)
     states = [torch.randn(batch, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     outputs, final = run(cell.program, projected, weight, None, states, per_unit, [])
@@ -167,7 +167,11 @@ def test_the_first_call_does_not_wait_for_the_compiler_of_pytorch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_autocast_computes_in_float32():
+def test_autocast_computes_in_float32(monkeypatch):
+    """On a processor that has no bfloat16 products."""
+    from recurra.engine import cpu
+
+    monkeypatch.setattr(cpu, "BFLOAT16", False)
     rnn = layers().float()
     x = torch.randn(BATCH, TIME, INPUT)
     expected, _ = rnn(x)
@@ -176,6 +180,48 @@ def test_autocast_computes_in_float32():
     assert found.dtype == torch.float32
     assert final.layers[0][0]["c"].dtype == torch.float32
     assert torch.equal(found, expected)
+
+
+def test_products_in_bfloat16_of_several_operands_and_ragged_rows(monkeypatch):
+    from recurra.engine import cpu
+
+    rnn = cases.recurrent("gru", INPUT, 21, torch.float32, backend="cpu")
+    x, lengths = torch.randn(7, TIME, INPUT), torch.tensor([4, 0, 2, 1, 3, 4, 4])
+    found = []
+    for rounded in (False, True):
+        monkeypatch.setattr(cpu, "BFLOAT16", rounded)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs, _ = rnn(x, lengths=lengths)
+            found.append([outputs, *torch.autograd.grad(outputs.square().sum(), list(rnn.parameters()))])
+    for ours, theirs in zip(*found, strict=True):
+        assert 1e-5 < cases.difference(ours, theirs) < 3e-2
+
+
+@pytest.mark.parametrize("hidden", [16, 21])
+def test_products_in_bfloat16_where_the_processor_has_them(hidden, monkeypatch):
+    """Under autocast: exactly what rounding operands and weights gives, and near to what not rounding gives."""
+    from recurra.engine import cpu
+
+    rnn = Recurrent(Elman, INPUT, hidden, backend="cpu")
+    cases.randomise(rnn)
+    own, x = rnn.cells[0][0], torch.randn(7, TIME, INPUT)
+
+    def outputs_and_gradients():
+        outputs, _ = rnn(x)
+        return [outputs, *torch.autograd.grad(outputs.square().sum(), list(rnn.parameters()))]
+
+    exact = outputs_and_gradients()
+    monkeypatch.setattr(cpu, "BFLOAT16", True)
+    assert torch.equal(outputs_and_gradients()[0], exact[0]), "only under autocast"
+    with torch.autocast("cpu", torch.bfloat16):
+        found = outputs_and_gradients()
+    h, weight = torch.zeros(7, hidden), own.hidden_weight.bfloat16().float()
+    for t in range(TIME):
+        projected = (x[:, t].bfloat16() @ own.input_weight.bfloat16().T).float() + own.bias
+        h = torch.tanh(projected + h.bfloat16().float() @ weight.T)
+        assert cases.difference(found[0][:, t], h) < (1e-2 if t else 1e-5)  # a sum may round to the next
+    for ours, theirs in zip(found, exact, strict=True):
+        assert 1e-5 < cases.difference(ours, theirs) < 3e-2
 
 
 def test_kernels_are_what_runs(monkeypatch):

@@ -15,6 +15,7 @@ NAME = "cpu"
 DEVICE = "cpu"
 KEEP_BYTES = 2**30  # for one direction of one layer
 AVX512 = "avx512f" in build.features().split()
+BFLOAT16 = "avx512_bf16" in build.features().split()  # the processor multiplies bfloat16 numbers
 
 
 def can_run(program: Program, options: Options) -> str | None:
@@ -53,12 +54,16 @@ def _run(call: Call) -> Result:
     there = None
     if call.lengths is not None:
         there = (torch.arange(steps) < call.lengths[:, None]).flatten().nonzero().squeeze(1)  # [N]
-    projected = project(call, _without_padding(call.x, there))
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    bfloat16 = BFLOAT16 and autocast and call.states[0].dtype == torch.float32
+    projected = project(call, _without_padding(call.x, there), bfloat16)
     held = [call.masks[name] for name in program.masks]
     masks = [_without_padding(mask, there) if mask.ndim == 3 else mask for mask in held]
     per_unit = per_unit_parameters(program, call.parameters, hidden)
     weight = call.parameters.get("hidden_weight")
-    outputs, states = operator.run(program, projected, weight, call.lengths, call.states, per_unit, masks)
+    outputs, states = operator.run(
+        program, projected, weight, call.lengths, call.states, per_unit, masks, bfloat16
+    )
     if there is not None:
         outputs = outputs.new_zeros(batch * steps, hidden).index_copy(0, there, outputs)
     return Result(outputs.view(batch, steps, hidden), states, {})

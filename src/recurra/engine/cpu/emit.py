@@ -61,13 +61,13 @@ def streaming_pointers(program: Program) -> list[str]:
     return names + vectors(program) + biases
 
 
-def emit(step: StepPlan, machine: Machine) -> str:
-    """The whole source of a program's kernels."""
-    lines = list(_head(step.program, machine, pointers(step.program), "real"))
+def emit(step: StepPlan, machine: Machine, bfloat16: bool = False) -> str:
+    """The whole source of a program's kernels; `bfloat16`: their products are of numbers rounded to that."""
+    lines = list(_head(step.program, machine, pointers(step.program), "pair" if bfloat16 else "real"))
     for name, plan in (("forward", step.forward), ("backward", step.backward)):
         lines.append(f"\nnamespace {name} {{")
         lines += _Emitter(
-            step.program, plan, step.labels, machine, len(step.saved), name == "backward"
+            step.program, plan, step.labels, machine, len(step.saved), name == "backward", bfloat16=bfloat16
         ).source()
         lines.append(f"{_RUN_BACKWARD if name == 'backward' else _run_forward(step.program)}\n}}  // {name}")
     lines += [_header("slices.h"), _header("entry.h")]
@@ -99,7 +99,7 @@ def _head(program: Program, machine: Machine, names: list[str], weight: str) -> 
     yield _header("vector.h")
     yield "INLINE vec load_weight(const real* from) { return load<false>(from, LANES); }"
     if weight != "real":
-        yield _header("weights.h")
+        yield _header("dot.h" if weight == "pair" else "weights.h")
     yield f"typedef {weight} weight;"
     yield f"enum {{ {', '.join(f'P_{name}' for name in names)}, POINTERS }};"
     yield _header("frame.h")
@@ -121,13 +121,16 @@ class _Emitter:
         saved: int = 0,
         backward: bool = False,
         scaled: bool = False,
+        bfloat16: bool = False,
     ) -> None:
         self.program, self.plan, self.machine = program, plan, machine
-        self.backward, self.scaled = backward, scaled
+        self.backward, self.scaled, self.bfloat16 = backward, scaled, bfloat16
         self.point = Pointwise(program, plan, labels, vectors(program), saved, backward)
 
     def source(self) -> Iterator[str]:
+        narrow = max(len(stage.operands) for stage in self.plan.stages) if self.bfloat16 else 0
         yield f"static constexpr int KEPT = {len(self.point.slots)}, MEANS = {len(self.point.means)};"
+        yield f"static constexpr int NARROW = {narrow};"
         for number, stage in enumerate(self.plan.stages):
             rows, _ = tile(stage, self.machine)
             for count in range(1, rows + 1) if stage.terms else ():
@@ -151,11 +154,17 @@ class _Emitter:
         for index in stage.sums:
             names = [f"s{index}_{r}_{v}_{q}" for r, v in places for q in range(unroll)]
             yield f"  vec {', '.join(f'{name} = {{}}' for name in names)};"
-        for operand in stage.operands:
+        for place, operand in enumerate(stage.operands):
             terms = [term for term in stage.terms if term.operand == operand]
             yield f"  {{\n    const int64_t K = {self._depth(operand)};\n    int64_t k = 0;"
             for r in range(rows):
-                yield f"    const real* a{r} = {self._operand(operand).replace('first + r', f'first + {r}')};"
+                narrow = f"s.narrow + ({place} * s.rows + first + {r}) * s.padded / 2"
+                whole = self._operand(operand).replace("first + r", f"first + {r}")
+                yield (
+                    f"    const pair* a{r} = {narrow};"
+                    if self.bfloat16
+                    else f"    const real* a{r} = {whole};"
+                )
             if unroll > 1:
                 yield f"    for (; k + {unroll} <= K; k += {unroll}) {{"
                 for q in range(unroll):
@@ -177,16 +186,20 @@ class _Emitter:
         """One place of an operand, times the weights that it meets."""
         yield "      {"
         for place in range(len(terms) * across):
-            yield f"        const vec w{place} = load_weight(w + {place} * LANES);"
+            yield f"        const auto w{place} = load_weight(w + {place} * LANES);"
         for r in range(rows):
-            yield f"        const vec x{r} = splat(a{r}[k + {q}]);"
+            yield f"        const auto x{r} = {'splat_pair' if self.bfloat16 else 'splat'}(a{r}[k + {q}]);"
             for place, term in enumerate(terms):
                 for v in range(across):
-                    yield f"        s{term.sum}_{r}_{v}_{q} += x{r} * w{place * across + v};"
+                    total, weight = f"s{term.sum}_{r}_{v}_{q}", f"w{place * across + v}"
+                    dot = f"{total} = dot({total}, x{r}, {weight});"
+                    yield f"        {dot if self.bfloat16 else f'{total} += x{r} * {weight};'}"
         yield f"        w += {len(terms) * across} * LANES;\n      }}"
 
     def _depth(self, operand: int) -> str:
-        """How long an operand is."""
+        """How many places an operand has."""
+        if self.bfloat16:
+            return "((c.hidden + 1) / 2)"
         return "c.inputs" if self.plan.nodes[operand].op == "x" else "c.hidden"
 
     def _operand(self, index: int) -> str:
@@ -234,6 +247,10 @@ class _Emitter:
                 f"    s.means[{self.point.means[index]} * s.rows + r] = "
                 f"row_mean(s.scratch + ({slot} * s.rows + r) * s.padded, H);"
             )
+        for place, operand in enumerate(stage.operands if self.bfloat16 else ()):
+            at = self._operand(operand).replace("first + r", "r")
+            yield "  for (int64_t r = 0; r < active; ++r)"
+            yield f"    narrow({at}, H, s.narrow + ({place} * s.rows + r) * s.padded / 2);"
         yield f"  vec m[{max(1, len(stage.sums) * rows * across)}];"
         yield f"  for (int64_t u = s.first_unit; u < s.last_unit; u += {across} * LANES) {{"
         yield f"    const bool tail = u + {across} * LANES > H;"

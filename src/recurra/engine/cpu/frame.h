@@ -19,6 +19,7 @@ struct Slice {
   const int64_t* row;
   real* scratch;
   real* means;
+  int32_t* narrow;  // operands of products in bfloat16
 };
 
 static int64_t whole(int64_t count, int64_t of) { return (count + of - 1) / of * of; }

@@ -18,7 +18,7 @@ from torch import Tensor
 from recurra.cells.program import Program
 from recurra.engine.cpu import build
 from recurra.engine.cpu.emit import emit, pointers
-from recurra.engine.cpu.packing import pack
+from recurra.engine.cpu.packing import pack, pairs
 from recurra.engine.plan import StepPlan, Term, plan, vectors
 
 NUMBERS = ("batch", "steps", "hidden", "inputs", "slices", "split", "save")
@@ -37,15 +37,16 @@ def structure(names: list[str]) -> Any:
 
 
 class Kernel:
-    """One program's compiled kernels, for float32 or float64."""
+    """One program's compiled kernels, for float64, or for float32 with products in that or in bfloat16."""
 
-    def __init__(self, program: Program, double: bool) -> None:
+    def __init__(self, program: Program, double: bool, bfloat16: bool = False) -> None:
         self.program = program
         self.plan: StepPlan = plan(program)
         self.names = pointers(program)
         self.vectors = vectors(program)
         self.machine = build.machine(double)
-        self.library = build.library(emit(self.plan, self.machine))
+        self.library = build.library(emit(self.plan, self.machine, bfloat16))
+        self.bfloat16 = bfloat16
         self.library.recurra_scratch.restype = ctypes.c_int64
         self.library.recurra_scratch.argtypes = [ctypes.c_int64, ctypes.c_int]
         declare(self.library, "recurra_forward", "recurra_backward")
@@ -58,9 +59,11 @@ class Kernel:
             assert weight is not None
             first = self.program.hidden_gates.index(term.gate) * hidden
             rows = weight[first : first + hidden]
-            return rows.T if term.matrix == "transposed" else rows
+            rows = rows.T if term.matrix == "transposed" else rows
+            return pairs(rows) if self.bfloat16 else rows
 
         direction = self.plan.backward if backwards else self.plan.forward
+        like = like.new_empty(0, dtype=torch.int32) if self.bfloat16 else like
         return pack(direction, self.machine, hidden, block, like)
 
     def launch(
@@ -166,9 +169,9 @@ def order(lengths: Tensor | None, batch: int, total: int, hidden: int) -> Order:
 
 
 @cache
-def kernel(key: str, double: bool) -> Kernel:
+def kernel(key: str, double: bool, bfloat16: bool = False) -> Kernel:
     """The kernels of the program with that key, compiled when they are first wanted."""
-    return Kernel(Program.from_key(key), double)
+    return Kernel(Program.from_key(key), double, bfloat16)
 
 
 def weight_gradient(own: Kernel, tensors: Mapping[str, Tensor], order: Order, weight: Tensor) -> Tensor:
@@ -193,6 +196,14 @@ def weight_gradient(own: Kernel, tensors: Mapping[str, Tensor], order: Order, we
         else:
             number = step.saved.index(at)
             operand = tensors["saved"][:, number * hidden : (number + 1) * hidden]
+        if own.bfloat16:
+            found = (d_rows.bfloat16().T @ operand.bfloat16()).to(
+                weight.dtype
+            )  # all gates: few have other operands
+            for gate in product.gates:
+                rows = slice(number := program.hidden_gates.index(gate) * hidden, number + hidden)
+                gradient[rows] = found[rows]
+            continue
         numbers = [program.hidden_gates.index(gate) for gate in product.gates]
         if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
             rows = slice(numbers[0] * hidden, (numbers[-1] + 1) * hidden)

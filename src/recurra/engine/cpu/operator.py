@@ -37,6 +37,7 @@ def forward(
     per_unit: Sequence[Tensor],
     masks: Sequence[Tensor],
     save: bool,
+    bfloat16: bool,
 ) -> list[Tensor]:
     """Run a program through time.
 
@@ -49,13 +50,14 @@ def forward(
         per_unit: vectors, norms' gains and shifts and hidden biases, `[H]` each, in the order of `emit.vectors`.
         masks: in the program's order, `[B, H]` or, by step, `[N, H]`.
         save: keep what `backward` needs.
+        bfloat16: multiply numbers rounded to bfloat16, and sum in float32; for float32 only.
 
     Returns:
         Outputs `[N, H]` and final states `[B, H]`; with `save` also the saved values `[N, n * H]` and the states
         after the first at every step, `[N, H]`.
     """
     first = states[0]
-    own = kernel(program, first.dtype == torch.float64)
+    own = kernel(program, first.dtype == torch.float64, bfloat16)
     names = own.program.states
     (batch, hidden), total = first.shape, projected.shape[0]
     if total == 0:
@@ -102,6 +104,7 @@ def backward(
     per_unit: Sequence[Tensor],
     masks: Sequence[Tensor],
     weight_wanted: bool,
+    bfloat16: bool,
 ) -> list[Tensor]:
     """Run a program backwards through time.
 
@@ -111,13 +114,14 @@ def backward(
         outputs, kept: what `forward` returned, but for the final states.
         hidden_weight, lengths, states, per_unit, masks: as `forward` had them.
         weight_wanted: whether to compute the gradient of the hidden weights.
+        bfloat16: as `forward` had it.
 
     Returns:
         The gradients by `projected`, by `hidden_weight` (empty where it is not wanted), by the states and by the
         per-unit parameters.
     """
     first = states[0]
-    own = kernel(program, first.dtype == torch.float64)
+    own = kernel(program, first.dtype == torch.float64, bfloat16)
     step, names = own.plan, own.program.states
     (total, hidden), batch = outputs.shape, first.shape[0]
     d_output, *d_final = gradients
@@ -167,6 +171,7 @@ def _forward_fake(
     per_unit: Any,
     masks: Any,
     save: bool,
+    bfloat16: bool,
 ) -> list[Tensor]:
     (batch, hidden), total = states[0].shape, projected.shape[0]
     widths = [hidden, *_saved_widths(_planned(program), hidden, save)]
@@ -176,7 +181,7 @@ def _forward_fake(
 
 def _backward_fake(
     program: str, gradients: Any, outputs: Any, kept: Any, hidden_weight: Any, lengths: Any, states: Any, per_unit: Any,
-    masks: Any, weight_wanted: bool,
+    masks: Any, weight_wanted: bool, bfloat16: bool,
 ) -> list[Tensor]:  # fmt: skip
     (total, hidden), batch = outputs.shape, states[0].shape[0]
     inputs = len(_planned(program).program.input_gates)
@@ -190,10 +195,11 @@ def _backward_fake(
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    program, projected, hidden_weight, lengths, states, per_unit, masks, save = inputs
+    program, projected, hidden_weight, lengths, states, per_unit, masks, save, bfloat16 = inputs
     assert save, "gradients are wanted of a call that has not saved what they need"
     ctx.set_materialize_grads(False)
-    ctx.program, ctx.sizes = program, (len(states), len(per_unit), len(masks))
+    ctx.program, ctx.bfloat16 = program, bfloat16
+    ctx.sizes = (len(states), len(per_unit), len(masks))
     outputs, *kept = output[0], *output[1 + len(states) :]
     ctx.has_projected = projected.shape[1] > 0
     ctx.save_for_backward(outputs, hidden_weight, lengths, *kept, *states, *per_unit, *masks)
@@ -206,7 +212,7 @@ def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     given = (rest[:states], rest[states : states + per_unit], rest[states + per_unit :])
     d_projected, d_weight, *found = torch.ops.recurra.backward(
         ctx.program, list(gradients[: 1 + states]), outputs, kept, hidden_weight, lengths, *given,
-        ctx.needs_input_grad[2],
+        ctx.needs_input_grad[2], ctx.bfloat16,
     )  # fmt: skip
     weighted = hidden_weight is not None and ctx.needs_input_grad[2]
     return (
@@ -217,6 +223,7 @@ def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
         found[:states],
         found[states:],
         [None for _ in given[2]],
+        None,
         None,
     )
 
@@ -251,14 +258,14 @@ _library = torch.library.Library("recurra", "DEF")
 _register(
     "forward",
     "str program, Tensor projected, Tensor? hidden_weight, Tensor? lengths, Tensor[] states, Tensor[] per_unit, "
-    "Tensor[] masks, bool save",
+    "Tensor[] masks, bool save, bool bfloat16",
     forward,
     _forward_fake,
 )
 _register(
     "backward",
     "str program, Tensor?[] gradients, Tensor outputs, Tensor[] kept, Tensor? hidden_weight, Tensor? lengths, "
-    "Tensor[] states, Tensor[] per_unit, Tensor[] masks, bool weight_wanted",
+    "Tensor[] states, Tensor[] per_unit, Tensor[] masks, bool weight_wanted, bool bfloat16",
     backward,
     _backward_fake,
 )
@@ -275,6 +282,7 @@ def run(
     states: Sequence[Tensor],
     per_unit: Sequence[Tensor],
     masks: Sequence[Tensor],
+    bfloat16: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Outputs `[N, H]` and final states `[B, H]`; arguments as `forward` takes them.
 
@@ -286,6 +294,14 @@ def run(
     floating = [projected, *states, *per_unit, *([] if hidden_weight is None else [hidden_weight])]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in floating)
     found = torch.ops.recurra.forward(
-        program.key, projected, hidden_weight, lengths, list(states), list(per_unit), list(masks), save
+        program.key,
+        projected,
+        hidden_weight,
+        lengths,
+        list(states),
+        list(per_unit),
+        list(masks),
+        save,
+        bfloat16,
     )
     return found[0], tuple(found[1 : 1 + len(states)])

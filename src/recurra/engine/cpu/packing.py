@@ -44,3 +44,9 @@ def pack(plan: Plan, machine: Machine, hidden: int, block: Callable[[Term], Tens
                 places[:, :, number] = whole.unflatten(0, (tiles, width)).mT
         pieces.append(packed.flatten())
     return torch.cat(pieces) if len(pieces) > 1 else pieces[0] if pieces else like.new_empty(0)
+
+
+def pairs(weights: Tensor) -> Tensor:
+    """Weights [H, K] in bfloat16, neighbouring places two and two in one int32, [H, (K + 1) // 2]."""
+    even = functional.pad(weights, (0, weights.shape[1] % 2))
+    return even.to(torch.bfloat16).contiguous().view(torch.int32)

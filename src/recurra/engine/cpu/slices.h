@@ -2,7 +2,7 @@
 
 #include <vector>
 
-template <void (*RUN)(const Call&, const Slice*, int64_t), int KEPT, int MEANS>
+template <void (*RUN)(const Call&, const Slice*, int64_t), int KEPT, int MEANS, int NARROW>
 static void run_slices(int64_t begin, int64_t end, void* context) {
   const Call& c = *static_cast<const Call*>(context);
   const int64_t most = most_rows(c), width = padded(c.hidden);
@@ -19,6 +19,8 @@ static void run_slices(int64_t begin, int64_t end, void* context) {
     s.last_unit = c.split ? std::min(s.first_unit + share, c.hidden) : c.hidden;
     s.scratch = c.p[P_scratch] + group * most * KEPT * width;
     s.means = c.p[P_scratch] + groups(c) * most * KEPT * width + number * most * MEANS;
+    real* narrow = c.p[P_scratch] + most * (groups(c) * KEPT * width + c.slices * MEANS);
+    s.narrow = reinterpret_cast<int32_t*>(narrow + number * most * NARROW * width / 2);
     if (!c.split) RUN(c, &s, 1);
   }
   if (c.split) RUN(c, own.data(), end - begin);
