@@ -49,9 +49,10 @@ class Timing:
     Attributes:
         cell: its name.
         shape: T, B, H.
-        seconds: the median of a training step, by what ran: "generated" (backend cpu), "auto", "loop" (backend
-            reference), "torch" (PyTorch's module), "generated bfloat16" (where the processor has such products), and for rows of lengths 1 to T "generated ragged", "auto ragged",
-            "torch packed" and "torch padded".
+        seconds: the median of a training step, by what ran: "generated" (backend cpu), "generated bfloat16" (under
+            autocast, where the processor has such products), "auto", "loop" (backend reference), "torch" (PyTorch's
+            module), and for rows of lengths 1 to T "generated ragged", "auto ragged", "torch packed" and
+            "torch padded".
         gflops: billions of operations a second of the generated kernels, 6 · T · B · weights a step.
     """
 
