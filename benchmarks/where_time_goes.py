@@ -21,7 +21,7 @@ from recurra import Recurrent
 from recurra.cells import CELLS
 from recurra.cli.bench import shape
 from recurra.engine import cpu
-from recurra.engine.cpu import kernel, operator
+from recurra.engine.cpu import kernel
 from recurra.inspection.machine import describe, gemm_gflops
 
 
@@ -64,7 +64,7 @@ def main() -> None:
         "launch",
         lambda *_, backwards, **__: "kernel, backward" if backwards else "kernel, forward",
     )
-    clock.watch(operator, "weight_gradient", lambda *_: "gradient of the hidden weights")
+    clock.watch(kernel.Kernel, "weight_gradient", lambda *_: "gradient of the hidden weights")
     steps: list[dict[str, float]] = []
     for number in range(arguments.repeats + 3):
         clock.parts = {}

@@ -63,7 +63,7 @@ def test_the_vendor_takes_no_masks(options, machine):
 
 def test_what_does_not_touch_a_step_leaves_the_vendor():
     options = Regularisation(input_dropout=0.1, output_dropout=0.1, weight_drop=0.1)
-    Recurrent(
+    rnn = Recurrent(
         LSTM,
         INPUT,
         HIDDEN,
@@ -72,7 +72,8 @@ def test_what_does_not_touch_a_step_leaves_the_vendor():
         bidirectional=True,
         dropout=0.1,
         backend="vendor",
-    ).train()
+    )
+    assert rnn.train().choose_backend() == "vendor"
 
 
 def test_gates_are_read_on_the_reference():

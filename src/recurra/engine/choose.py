@@ -35,9 +35,8 @@ def automatic(program: Program, options: Options) -> tuple[ModuleType, ...]:
     """What "auto" tries, in order; it depends on program, options and machine, never on a timing.
 
     On CUDA devices it is cuDNN; the gpu backend has not yet run on one, and runs where it is named. On the CPU
-    generated kernels come first, but for one program: oneDNN's LSTM is
-    written for AVX-512, and where a processor has that it is the faster one for rows of one length
-    (`benchmarks/cells.py`).
+    generated kernels come first, but for one program: oneDNN's LSTM is written for AVX-512, and where a processor
+    has that it is the faster one for rows of one length (`benchmarks/cells.py`).
     """
     if options.device == gpu.DEVICE:
         return vendor, reference

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 from recurra.cells.derivative import differentiate
 from recurra.cells.equations import labels
-from recurra.cells.program import COMPARISONS, Builder, Node, Program
+from recurra.cells.program import BINARY, COMPARISONS, Builder, Node, Program
 
 # Besides `hidden` and `transposed`: `input` with an operand, and `affine`, both halves of a gate in one sum.
 PRODUCTS = ("hidden", "transposed", "input_product", "affine")
 LEAVES = ("state", "x", "constant", "input", "vector", "mask", "step_mask")
+# What is written between its operands, in C++ as in Triton.
+INFIX = {op: sign for op, sign in BINARY.items() if op != "pow"} | COMPARISONS
 # Cheaper to compute again in the backward pass than to keep.
 CHEAP = ("add", "sub", "mul", "neg", "relu", "abs", "maximum", "minimum", "clamp", "where", *COMPARISONS)
 
@@ -92,6 +94,16 @@ class Plan:
     def means(self) -> list[int]:
         """Every mean."""
         return [index for stage in self.stages for index in stage.means]
+
+    def is_condition(self, index: int) -> bool:
+        """Whether a node is true or false."""
+        return self.nodes[index].op in COMPARISONS
+
+    def stored(self, number: int) -> list[tuple[tuple[str, str], int]]:
+        """The targets that a stage stores; what no stage computes is stored by the last."""
+        homes = {index: place for place, one in enumerate(self.stages) for index in (*one.body, *one.sums)}
+        last = len(self.stages) - 1
+        return [(key, index) for key, index in self.targets.items() if homes.get(index, last) == number]
 
 
 @dataclass

@@ -5,7 +5,6 @@ B batch, I input, H hidden, R rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -17,18 +16,24 @@ from recurra.errors import ConfigError, ShapeError, StateError
 if TYPE_CHECKING:
     from recurra.layers.recurrent import Recurrent
 
-Step = Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
-
 
 class Snapshot:
-    """The parameters as they are now, to notice when they are no more.
+    """The parameters of layers that go one step at a time as they are now, to notice when they are no more.
 
     Args:
         rnn: whose parameters.
         method: what has to be called again then.
+
+    Raises:
+        ConfigError: the layers are bidirectional.
     """
 
     def __init__(self, rnn: Recurrent, method: str) -> None:
+        if rnn.bidirectional:
+            raise ConfigError(
+                f"{method}: a bidirectional layer cannot go one step at a time, since the backward direction "
+                "needs the whole sequence; use one direction."
+            )
         self._parameters = tuple(rnn.parameters())
         self._method = method
         self._seen = self._versions()
@@ -58,18 +63,13 @@ class Streaming:
     """
 
     def __init__(self, rnn: Recurrent, weights: str | None = None) -> None:
-        if rnn.bidirectional:
-            raise ConfigError(
-                "streaming: a bidirectional layer cannot go one step at a time, since the backward direction "
-                "needs the whole sequence; use one direction."
-            )
+        self._snapshot = Snapshot(rnn, "streaming")
         self._rnn = rnn
         self._names = rnn.program.states
         self._steps = rnn.steps(
             lambda program, parameters, hidden: one_step(program, parameters, hidden, weights, rnn.backend),
             training=False,
         )
-        self._snapshot = Snapshot(rnn, "streaming")
         self._dtype = next(rnn.parameters()).dtype
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from recurra.contracts import State
 from recurra.engine.steps import unrolled_step
-from recurra.errors import ConfigError, ShapeError
+from recurra.errors import ShapeError
 from recurra.layers.regularisation import variational_mask
 from recurra.layers.streaming import Snapshot
 
@@ -32,13 +32,8 @@ class Unrolled:
     """
 
     def __init__(self, rnn: Recurrent) -> None:
-        if rnn.bidirectional:
-            raise ConfigError(
-                "unroll: a bidirectional layer cannot go one step at a time, since the backward direction "
-                "needs the whole sequence; use one direction."
-            )
-        self._rnn = rnn
         self._snapshot = Snapshot(rnn, "unroll")
+        self._rnn = rnn
         self._training = rnn.training
         self._program = rnn.program
         regularisation = rnn.regularisation

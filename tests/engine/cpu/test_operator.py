@@ -95,7 +95,10 @@ def test_another_process_runs_what_was_traced_here(tmp_path):
         "found = torch.ops.recurra.forward(*call['given'])\n"
         "assert all(torch.equal(a, b) for a, b in zip(found, call['expected'], strict=True))"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "call.pt")], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "call.pt")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def plain(one):
@@ -164,7 +167,8 @@ def test_the_first_call_does_not_wait_for_the_compiler_of_pytorch():
         "rnn(torch.zeros(1, 2, 2))[0].sum().backward()\n"
         "assert 'torch._dynamo' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_autocast_computes_in_float32(monkeypatch):

@@ -30,9 +30,8 @@ def compiler() -> str | None:
     return None
 
 
-_obstacles: list[
-    str | None
-] = []  # one entry once it has been looked for; torch.compile reads it as it stands
+# One entry once it has been looked for; unlike a cached function, torch.compile reads it as it stands.
+_obstacles: list[str | None] = []
 
 
 def obstacle() -> str | None:

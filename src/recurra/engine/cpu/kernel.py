@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from recurra.cells.program import Program
 from recurra.engine.cpu import build
 from recurra.engine.cpu.emit import emit, pointers
 from recurra.engine.cpu.packing import pack, pairs
+from recurra.engine.gradients import weight_gradient
 from recurra.engine.plan import StepPlan, Term, plan, vectors
 
 NUMBERS = ("batch", "steps", "hidden", "inputs", "slices", "split", "save")
 TABLES = ("order", "lengths", "first", "arrived")
 
-# Below so many rows for each thread the units are split between the threads instead, if there are that many.
-SPLIT_ROWS, SPLIT_UNITS = 1, 128
+SPLIT_UNITS = 128  # fewer are not worth the threads' waiting for each other at every step
 
 
 def structure(names: list[str]) -> Any:
@@ -66,14 +66,88 @@ class Kernel:
         like = like.new_empty(0, dtype=torch.int32) if self.bfloat16 else like
         return pack(direction, self.machine, hidden, block, like)
 
+    def walk(self, tensors: dict[str, Tensor], order: Order, save: bool) -> None:
+        """All steps forwards; new in `tensors` are the states at every step, the final ones, and what is saved.
+
+        Args:
+            tensors: by the kernel's names: `projected`, `packed`, and what `laid_out` gives.
+            order: how the work is dealt out.
+            save: keep what `walk_back` needs.
+        """
+        first = tensors[f"initial_{self.program.states[0]}"]
+        total, (batch, hidden) = tensors["projected"].shape[0], first.shape
+        tensors["saved"] = first.new_empty(total, len(self.plan.saved) * hidden if save else 0)
+        for name in self.program.states:
+            tensors[f"states_{name}"] = first.new_empty(total, hidden)
+            tensors[f"final_{name}"] = first.new_empty(batch, hidden)
+        self.launch(tensors, order, hidden, backwards=False, save=save)
+
+    def walk_back(
+        self,
+        tensors: dict[str, Tensor],
+        order: Order,
+        d_output: Tensor | None,
+        d_final: Sequence[Tensor | None],
+    ) -> list[Tensor]:
+        """All steps backwards; new in `tensors` are the gradients of the projected inputs and the hidden halves.
+
+        Args:
+            tensors: by the kernel's names: `packed`, the states at every step, `saved`, and what `laid_out` gives.
+            order: that of `walk`.
+            d_output: of the first state at every step, `[N, H]`; None is zero.
+            d_final: of the final states; None is zero.
+
+        Returns:
+            The gradients of the initial states and of the per-unit parameters.
+        """
+        states = self.program.states
+        first, outputs = (tensors[f"{kind}_{states[0]}"] for kind in ("initial", "states"))
+        total, hidden = outputs.shape
+        tensors["d_output"] = torch.zeros_like(outputs) if d_output is None else d_output.contiguous()
+        for name, gradient in zip(states, d_final, strict=True):
+            tensors[f"carry_{name}"] = (
+                torch.zeros_like(first)
+                if gradient is None
+                else gradient.clone(memory_format=torch.contiguous_format)
+            )
+        gates = self.program.input_gates
+        known = all(("d_input", gate) in self.plan.backward.targets for gate in gates)
+        tensors["d_projected"] = (first.new_empty if known else first.new_zeros)(total, len(gates) * hidden)
+        if self.plan.hidden_apart:
+            tensors["d_hidden"] = first.new_zeros(total, len(self.program.hidden_gates) * hidden)
+        tensors["sums"] = first.new_zeros(order.slices, len(self.vectors), hidden)
+        self.launch(tensors, order, hidden, backwards=True, save=False)
+        return [
+            *(tensors[f"carry_{name}"] for name in states),
+            *(one.clone() for one in tensors["sums"].sum(0)),
+        ]
+
+    def weight_gradient(self, tensors: Mapping[str, Tensor], order: Order) -> Tensor:
+        """The gradient of the hidden weights `[G * H, H]`, from what `walk_back` has left in `tensors`."""
+        d_rows = tensors["d_hidden" if self.plan.hidden_apart else "d_projected"]
+        hidden = d_rows.shape[1] // len(self.program.hidden_gates)
+        narrow = torch.bfloat16 if self.bfloat16 else d_rows.dtype
+
+        def operand(at: int | str) -> Tensor:
+            if isinstance(at, int):
+                number = self.plan.saved.index(at)
+                return tensors["saved"][:, number * hidden : (number + 1) * hidden].to(narrow)
+            before = torch.empty_like(tensors[f"states_{at}"])
+            before[1:] = tensors[f"states_{at}"][:-1]
+            before[order.first[order.starting]] = tensors[f"initial_{at}"][order.starting]
+            return before.to(narrow)
+
+        return weight_gradient(self.plan, d_rows.to(narrow), operand).to(d_rows.dtype)
+
     def launch(
         self, tensors: dict[str, Tensor], order: Order, hidden: int, backwards: bool, save: bool
     ) -> None:
         """Run all slices, in torch's threads."""
-        like = next(iter(tensors.values()))
+        if not order.steps:
+            return
         rows = order.rows.shape[1]
         size = self.library.recurra_scratch(hidden, int(backwards)) * rows * order.slices
-        tensors["scratch"] = like.new_empty(max(size, 1))
+        scratch = tensors["saved"].new_empty(max(size, 1))
         arrived = torch.zeros(1, dtype=torch.int64)
         call = self.Call(
             order.batch, order.steps, hidden, 0, order.slices, int(order.split), int(save),
@@ -81,9 +155,21 @@ class Kernel:
         )  # fmt: skip
         for place, name in enumerate(self.names):
             call.p[place] = tensors[name].data_ptr() if name in tensors else None
+        call.p[self.names.index("scratch")] = scratch.data_ptr()
         in_threads(
             self.library.recurra_backward if backwards else self.library.recurra_forward, call, order.slices
         )
+
+
+def laid_out(
+    own: Kernel, states: Sequence[Tensor], per_unit: Sequence[Tensor], masks: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """What both directions read, contiguous and of one type, by the kernel's names."""
+    dtype = states[0].dtype
+    named = {f"initial_{name}": state for name, state in zip(own.program.states, states, strict=True)}
+    named |= dict(zip(own.vectors, per_unit, strict=True))
+    named |= {f"mask_{name}": mask.to(dtype) for name, mask in zip(own.program.masks, masks, strict=True)}
+    return {name: tensor.contiguous() for name, tensor in named.items()}
 
 
 def declare(library: ctypes.CDLL, *names: str) -> None:
@@ -130,6 +216,11 @@ def _threads_run_together() -> bool:
     return "ATen parallel backend: OpenMP" in torch.__config__.parallel_info()
 
 
+def can_split(threads: int) -> bool:
+    """Whether the units can be split between so many threads."""
+    return threads > 1 and _threads_run_together()
+
+
 class Order:
     """How the work is dealt out: the rows to the slices, longest first, or the units where there are few rows.
 
@@ -144,8 +235,7 @@ class Order:
         self.steps = int(self.lengths.max()) if batch else 0
         self.first = self.lengths.cumsum(0) - self.lengths
         self.starting = self.lengths.nonzero().squeeze(1)  # rows that have a step
-        few = batch <= SPLIT_ROWS * threads and hidden >= SPLIT_UNITS
-        self.split = threads > 1 and few and _threads_run_together()
+        self.split = batch <= threads and hidden >= SPLIT_UNITS and can_split(threads)
         self.slices = threads if self.split else max(1, min(batch, threads))
         by_length = self.lengths.argsort(descending=True, stable=True)
         groups = 1 if self.split else self.slices
@@ -172,44 +262,3 @@ def order(lengths: Tensor | None, batch: int, total: int, hidden: int) -> Order:
 def kernel(key: str, double: bool, bfloat16: bool = False) -> Kernel:
     """The kernels of the program with that key, compiled when they are first wanted."""
     return Kernel(Program.from_key(key), double, bfloat16)
-
-
-def weight_gradient(own: Kernel, tensors: Mapping[str, Tensor], order: Order, weight: Tensor) -> Tensor:
-    """The hidden weights' gradient `[G * H, H]`: one product over all steps of all rows for each operand.
-
-    Args:
-        own: the program's kernels.
-        tensors: of the backward pass, by name.
-        order: of the call.
-        weight: the hidden weights.
-    """
-    program, step = own.program, own.plan
-    hidden = weight.shape[1]
-    d_rows = tensors["d_hidden" if step.hidden_apart else "d_projected"]  # [N, G * H]
-    gradient = torch.zeros_like(weight)
-    for product in program.products:
-        at = step.operands[product.gates[0]]
-        if isinstance(at, str):
-            operand = torch.empty_like(tensors[f"states_{at}"])  # the states before each step
-            operand[1:] = tensors[f"states_{at}"][:-1]
-            operand[order.first[order.starting]] = tensors[f"initial_{at}"][order.starting]
-        else:
-            number = step.saved.index(at)
-            operand = tensors["saved"][:, number * hidden : (number + 1) * hidden]
-        if own.bfloat16:
-            found = (d_rows.bfloat16().T @ operand.bfloat16()).to(
-                weight.dtype
-            )  # all gates: few have other operands
-            for gate in product.gates:
-                rows = slice(number := program.hidden_gates.index(gate) * hidden, number + hidden)
-                gradient[rows] = found[rows]
-            continue
-        numbers = [program.hidden_gates.index(gate) for gate in product.gates]
-        if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
-            rows = slice(numbers[0] * hidden, (numbers[-1] + 1) * hidden)
-            torch.mm(d_rows[:, rows].T, operand, out=gradient[rows])
-        else:
-            for number in numbers:
-                rows = slice(number * hidden, (number + 1) * hidden)
-                torch.mm(d_rows[:, rows].T, operand, out=gradient[rows])
-    return gradient

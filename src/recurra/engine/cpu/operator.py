@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recurra.cells.program import Program
-from recurra.engine.cpu.kernel import Kernel, kernel, order, weight_gradient
+from recurra.engine.cpu.kernel import kernel, laid_out, order
 from recurra.engine.plan import StepPlan, plan
 from recurra.errors import BackendError
 
@@ -63,16 +63,10 @@ def forward(
     if total == 0:
         empty = [first.new_empty(0, n) for n in _saved_widths(own.plan, hidden, save)]
         return [first.new_empty(0, hidden), *(state.clone() for state in states), *empty]
-    dealt = order(lengths, batch, total, hidden)
     tensors = laid_out(own, states, per_unit, masks)
     tensors["projected"] = projected.contiguous()
     tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=False)
-    saved, *_ = (*_saved_widths(own.plan, hidden, save), 0)
-    tensors["saved"] = first.new_empty(total, saved)
-    for name, state in zip(names, states, strict=True):
-        tensors[f"states_{name}"] = first.new_empty(total, hidden)
-        tensors[f"final_{name}"] = torch.empty_like(state, memory_format=torch.contiguous_format)
-    own.launch(tensors, dealt, hidden, backwards=False, save=save)
+    own.walk(tensors, order(lengths, batch, total, hidden), save)
     kept = [tensors["saved"], *(tensors[f"states_{name}"] for name in names[1:])] if save else []
     return [tensors[f"states_{names[0]}"], *(tensors[f"final_{name}"] for name in names), *kept]
 
@@ -80,17 +74,6 @@ def forward(
 def _saved_widths(step: StepPlan, hidden: int, save: bool) -> list[int]:
     """How wide what `forward` keeps is: the saved values, then the states after the first."""
     return [len(step.saved) * hidden, *(hidden for _ in step.program.states[1:])] if save else []
-
-
-def laid_out(
-    own: Kernel, states: Sequence[Tensor], per_unit: Sequence[Tensor], masks: Sequence[Tensor]
-) -> dict[str, Tensor]:
-    """What both directions read, contiguous and of one type, by the kernel's names."""
-    dtype = states[0].dtype
-    named = {f"initial_{name}": state for name, state in zip(own.program.states, states, strict=True)}
-    named |= dict(zip(own.vectors, per_unit, strict=True))
-    named |= {f"mask_{name}": mask.to(dtype) for name, mask in zip(own.program.masks, masks, strict=True)}
-    return {name: tensor.contiguous() for name, tensor in named.items()}
 
 
 def backward(
@@ -122,41 +105,18 @@ def backward(
     """
     first = states[0]
     own = kernel(program, first.dtype == torch.float64, bfloat16)
-    step, names = own.plan, own.program.states
-    (total, hidden), batch = outputs.shape, first.shape[0]
+    total, hidden = outputs.shape
     d_output, *d_final = gradients
-    dealt = order(lengths, batch, total, hidden)
+    dealt = order(lengths, first.shape[0], total, hidden)
     tensors = laid_out(own, states, per_unit, masks)
     tensors["saved"] = kept[0]
-    tensors |= dict(zip((f"states_{name}" for name in names), (outputs, *kept[1:]), strict=True))
-    tensors["d_output"] = torch.zeros_like(outputs) if d_output is None else d_output.contiguous()
-    for name, gradient in zip(names, d_final, strict=True):
-        tensors[f"carry_{name}"] = (
-            first.new_zeros(batch, hidden)
-            if gradient is None
-            else gradient.clone(memory_format=torch.contiguous_format)
-        )
-    inputs = len(own.program.input_gates)
-    known = all(("d_input", gate) in step.backward.targets for gate in own.program.input_gates)
-    tensors["d_projected"] = (first.new_empty if known else first.new_zeros)(total, inputs * hidden)
-    if step.hidden_apart:
-        tensors["d_hidden"] = first.new_zeros(total, len(own.program.hidden_gates) * hidden)
-    tensors["sums"] = first.new_zeros(dealt.slices, len(own.vectors), hidden)
-    if total:
-        tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=True)
-        own.launch(tensors, dealt, hidden, backwards=True, save=False)
-    if hidden_weight is None or not weight_wanted:
-        d_weight = first.new_empty(0)
-    else:
-        d_weight = (
-            weight_gradient(own, tensors, dealt, hidden_weight) if total else torch.zeros_like(hidden_weight)
-        )
-    return [
-        tensors["d_projected"],
-        d_weight,
-        *(tensors[f"carry_{name}"] for name in names),
-        *(one.clone() for one in tensors["sums"].sum(0)),
-    ]
+    tensors |= dict(zip((f"states_{name}" for name in own.program.states), (outputs, *kept[1:]), strict=True))
+    tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=True)
+    found = own.walk_back(tensors, dealt, d_output, d_final)
+    d_weight = first.new_empty(0)
+    if hidden_weight is not None and weight_wanted:
+        d_weight = own.weight_gradient(tensors, dealt)
+    return [tensors["d_projected"], d_weight, *found]
 
 
 # --- what PyTorch has to know of them ----------------------------------------------------------------
@@ -236,7 +196,7 @@ def _refuse_vmap(*arguments: Any) -> NoReturn:
     raise BackendError(f"backend 'cpu' does not run under torch.vmap; {REFERENCE}.")
 
 
-def _register(name: str, schema: str, function: Callable[..., Any], fake: Callable[..., Any]) -> None:
+def _register(name: str, function: Callable[..., Any], fake: Callable[..., Any]) -> None:
     """An operator of the library, on the CPU.
 
     `torch.library.custom_op` would do the same, but imports PyTorch's compiler, for seconds, at the first call. Where
@@ -248,27 +208,16 @@ def _register(name: str, schema: str, function: Callable[..., Any], fake: Callab
             return function(*arguments)
         return torch.compiler.disable(function)(*arguments)
 
-    _library.define(f"{name}({schema}) -> Tensor[]", tags=(torch.Tag.pt2_compliant_tag,))
+    schema = torch.library.infer_schema(function, mutates_args=())
+    _library.define(f"{name}{schema}", tags=(torch.Tag.pt2_compliant_tag,))
     _library.impl(name, call, "CPU")
     torch.library.register_fake(f"recurra::{name}", fake, lib=_library)
     torch.library.register_vmap(f"recurra::{name}", _refuse_vmap, lib=_library)
 
 
 _library = torch.library.Library("recurra", "DEF")
-_register(
-    "forward",
-    "str program, Tensor projected, Tensor? hidden_weight, Tensor? lengths, Tensor[] states, Tensor[] per_unit, "
-    "Tensor[] masks, bool save, bool bfloat16",
-    forward,
-    _forward_fake,
-)
-_register(
-    "backward",
-    "str program, Tensor?[] gradients, Tensor outputs, Tensor[] kept, Tensor? hidden_weight, Tensor? lengths, "
-    "Tensor[] states, Tensor[] per_unit, Tensor[] masks, bool weight_wanted, bool bfloat16",
-    backward,
-    _backward_fake,
-)
+_register("forward", forward, _forward_fake)
+_register("backward", backward, _backward_fake)
 torch.library.register_autograd("recurra::forward", _gradients, setup_context=_setup, lib=_library)
 torch.library.register_autograd("recurra::backward", _refuse_second, lib=_library)
 torch.library.register_autocast("recurra::forward", "cpu", torch.float32, lib=_library)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from recurra.cells.program import BINARY, COMPARISONS, Node, Program
-from recurra.engine.plan import LEAVES, Plan, Stage
+from recurra.cells.program import Node, Program
+from recurra.engine.plan import INFIX, LEAVES, Plan, Stage
 
 
 class Pointwise:
@@ -41,7 +41,7 @@ class Pointwise:
     def lines(self, stage: Stage) -> Iterator[str]:
         """The whole of a stage, after its products."""
         at_hand = set(stage.sums)
-        stored = self._stored(stage)
+        stored = self.plan.stored(self.plan.stages.index(stage))
         for index in [*stage.body, *stage.kept, *(index for _, index in stored)]:
             yield from self._define(index, stage, at_hand)
         for index in stage.kept:
@@ -50,10 +50,7 @@ class Pointwise:
             yield from self._store(key, self._as_real(index))
 
     def _as_real(self, index: int) -> str:
-        return f"select(n{index}, splat(1), splat(0))" if self._is_condition(index) else f"n{index}"
-
-    def _is_condition(self, index: int) -> bool:
-        return self.plan.nodes[index].op in COMPARISONS
+        return f"select(n{index}, splat(1), splat(0))" if self.plan.is_condition(index) else f"n{index}"
 
     def _define(self, index: int, stage: Stage, at_hand: set[int]) -> Iterator[str]:
         """Lines that define a node and what it needs, unless they are there."""
@@ -61,7 +58,7 @@ class Pointwise:
             return
         at_hand.add(index)
         node = self.plan.nodes[index]
-        kind = "mask" if self._is_condition(index) or node.op == "step_mask" else "vec"
+        kind = "mask" if self.plan.is_condition(index) or node.op == "step_mask" else "vec"
         if index in self.plan.sources or node.op in LEAVES:
             yield f"const {kind} n{index} = {self._leaf(index, node)};"
         elif index in self.slots and index not in (*stage.body, *stage.sums):
@@ -82,7 +79,7 @@ class Pointwise:
             if kind == "new":
                 return f"load<TAIL>(c.p[P_states_{name}] + row * H + j, count)"
             value = f"load<TAIL>({self._saved(name)}, count)"
-            return f"{value} != splat(0)" if self._is_condition(index) else value
+            return f"{value} != splat(0)" if self.plan.is_condition(index) else value
         if node.op == "constant":
             return f"splat(real({node.values[0]!r}))"
         if node.op == "state":
@@ -101,10 +98,8 @@ class Pointwise:
             arriving = "load<TAIL>(c.p[P_d_output] + row * H + j, count)"
             return f"{carried} + {arriving}" if node.name == self.program.states[0] else carried
         operands = [f"n{arg}" for arg in node.args]
-        if node.op in ("add", "sub", "mul", "div"):
-            return f" {BINARY[node.op]} ".join(operands)
-        if node.op in COMPARISONS:
-            return f" {COMPARISONS[node.op]} ".join(operands)
+        if node.op in INFIX:
+            return f" {INFIX[node.op]} ".join(operands)
         if node.op == "neg":
             return f"-{operands[0]}"
         if node.op == "where":
@@ -120,15 +115,6 @@ class Pointwise:
         return f"v_{node.op}({', '.join(operands)})"
 
     # --- stores -----------------------------------------------------------------------------------
-
-    def _stored(self, stage: Stage) -> list[tuple[tuple[str, str], int]]:
-        """What the stage stores for the caller; what no stage computes is stored by the last."""
-        homes = {
-            index: number for number, one in enumerate(self.plan.stages) for index in (*one.body, *one.sums)
-        }
-        mine = self.plan.stages.index(stage)
-        last = len(self.plan.stages) - 1
-        return [(key, index) for key, index in self.plan.targets.items() if homes.get(index, last) == mine]
 
     def _store(self, key: tuple[str, str], value: str) -> Iterator[str]:
         kind, name = key

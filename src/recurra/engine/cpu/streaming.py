@@ -16,7 +16,7 @@ from torch import Tensor
 from recurra.cells.program import Program
 from recurra.engine.cpu import build
 from recurra.engine.cpu.emit import emit_streaming, streaming_pointers
-from recurra.engine.cpu.kernel import declare, in_threads, structure
+from recurra.engine.cpu.kernel import can_split, declare, in_threads, structure
 from recurra.engine.cpu.packing import pack
 from recurra.engine.plan import Term, plan_streaming
 from recurra.engine.rounding import whole_numbers
@@ -113,8 +113,8 @@ class PackedStep:
         batch = states[0].shape[0]
         if not batch:
             return states
-        work = batch * self.size
-        slices = torch.get_num_threads() if work >= THREADS_ABOVE else 1
+        threads = torch.get_num_threads()
+        slices = threads if batch * self.size >= THREADS_ABOVE and can_split(threads) else 1
         x = x.contiguous()
         states = tuple(state.contiguous() for state in states)
         new = tuple(torch.empty_like(state) for state in states)

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from recurra.cells.program import Program
-from recurra.engine.cpu.kernel import kernel, order, weight_gradient
-from recurra.engine.cpu.operator import REFERENCE, laid_out
+from recurra.engine.cpu.kernel import kernel, laid_out, order
+from recurra.engine.cpu.operator import REFERENCE
 from recurra.engine.inputs import per_unit_parameters
 from recurra.errors import BackendError
 
@@ -55,11 +55,6 @@ class PackedUnroll:
         dtype = states[0].dtype
         return tuple(_Step.apply(self, self.token, x.to(dtype), *states, *self.per_unit, *held))
 
-    def launch(self, tensors: dict[str, Tensor], rows: int, backwards: bool, save: bool) -> None:
-        """Run the kernel over one step of so many rows."""
-        tensors["packed"] = self.packed[backwards]
-        self.own.launch(tensors, order(None, rows, rows, self.hidden), self.hidden, backwards, save)
-
     def leave(self, tensors: dict[str, Tensor]) -> None:
         """Keep a step's gradients for the token; those of another backward pass, which has not asked, go."""
         task = torch._C._current_graph_task_id()
@@ -87,12 +82,8 @@ class _Token(torch.autograd.Function):
             found["input_weight"] = d_projected.T @ together["x"]
             found["bias"] = d_projected.sum(0)
         if "hidden_weight" in unroll.weights:
-            found["hidden_weight"] = weight_gradient(
-                unroll.own,
-                together,
-                order(None, len(d_projected), len(d_projected), unroll.hidden),
-                unroll.weights["hidden_weight"],
-            )
+            dealt = order(None, len(d_projected), len(d_projected), unroll.hidden)
+            found["hidden_weight"] = unroll.own.weight_gradient(together, dealt)
         return None, None, *(found[name] for name in unroll.weights)
 
 
@@ -104,21 +95,16 @@ class _Step(torch.autograd.Function):
         own, names = unroll.own, unroll.program.states
         states, per_unit = rest[: len(names)], rest[len(names) : len(names) + len(own.vectors)]
         masks = rest[len(names) + len(own.vectors) :]
-        rows = x.shape[0]
-        save = any(ctx.needs_input_grad)
+        rows, save = x.shape[0], any(ctx.needs_input_grad)
         tensors = laid_out(own, states, per_unit, masks)
         tensors["projected"] = _project(unroll, x)
-        tensors["saved"] = x.new_empty(rows, len(own.plan.saved) * unroll.hidden if save else 0)
-        for name, state in zip(names, states, strict=True):
-            tensors[f"states_{name}"] = x.new_empty(rows, unroll.hidden)
-            tensors[f"final_{name}"] = torch.empty_like(state, memory_format=torch.contiguous_format)
-        if rows:
-            unroll.launch(tensors, rows, backwards=False, save=save)
+        tensors["packed"] = unroll.packed[False]
+        own.walk(tensors, order(None, rows, rows, unroll.hidden), save)
         if save:
             kept = {
                 name: one
                 for name, one in tensors.items()
-                if not name.startswith(("final_", "projected", "packed", "scratch"))
+                if not name.startswith(("final_", "projected", "packed"))
             }
             ctx.unroll, ctx.names, ctx.masks = unroll, tuple(kept), len(masks)
             ctx.save_for_backward(x, *kept.values())
@@ -129,24 +115,12 @@ class _Step(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True
             raise BackendError(f"backend 'cpu' gives first derivatives only; {REFERENCE}.")
         unroll = ctx.unroll
-        own, program, hidden = unroll.own, unroll.program, unroll.hidden
+        program = unroll.program
         x, *kept = ctx.saved_tensors
         tensors = dict(zip(ctx.names, kept, strict=True))
+        tensors["packed"] = unroll.packed[True]
         rows = x.shape[0]
-        for name, gradient in zip(program.states, gradients, strict=True):
-            tensors[f"carry_{name}"] = (
-                x.new_zeros(rows, hidden)
-                if gradient is None
-                else gradient.clone(memory_format=torch.contiguous_format)
-            )
-        tensors["d_output"] = x.new_zeros(rows, hidden)
-        tensors["d_projected"] = x.new_zeros(rows, len(program.input_gates) * hidden)
-        if own.plan.hidden_apart:
-            tensors["d_hidden"] = x.new_zeros(rows, len(program.hidden_gates) * hidden)
-        slices = order(None, rows, rows, hidden).slices
-        tensors["sums"] = x.new_zeros(slices, len(own.vectors), hidden)
-        if rows:
-            unroll.launch(tensors, rows, backwards=True, save=False)
+        found = unroll.own.walk_back(tensors, order(None, rows, rows, unroll.hidden), None, gradients)
         left = (
             "d_projected",
             "d_hidden",
@@ -161,8 +135,7 @@ class _Step(torch.autograd.Function):
             None,
             x.new_zeros(()),
             d_x,
-            *(tensors[f"carry_{name}"] for name in program.states),
-            *tensors["sums"].sum(0),
+            *found,
             *(None for _ in range(ctx.masks)),
         )
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recurra.cells.cell import NORM_EPSILON
-from recurra.cells.program import BINARY, COMPARISONS, Node
-from recurra.engine.plan import LEAVES, Plan, Stage, StepPlan, vectors
+from recurra.cells.program import Node
+from recurra.engine.plan import INFIX, LEAVES, Plan, Stage, StepPlan, vectors
 
 TRITONS = {"exp": "tl.exp", "log": "tl.log", "sqrt": "tl.sqrt", "abs": "tl.abs", "pow": "power"}
 SIZES = "order, lengths, batch, steps, units, H"
@@ -157,7 +157,7 @@ class _Emitter:
 
     def _body(self, number: int, stage: Stage) -> Iterator[str]:
         at_hand = {*stage.sums, *self.plan.means}
-        stored = self._stored(number)
+        stored = self.plan.stored(number)
         for index in [*stage.body, *stage.kept, *(index for _, index in stored)]:
             yield from self._define(index, stage, at_hand)
         for index in stage.kept:
@@ -171,11 +171,8 @@ class _Emitter:
             yield "if SAVE:"
             yield from (f"    {line}" for line in saved)
 
-    def _is_condition(self, index: int) -> bool:
-        return self.plan.nodes[index].op in COMPARISONS
-
     def _as_real(self, index: int) -> str:
-        return f"n{index}.to(REAL)" if self._is_condition(index) else f"n{index}"
+        return f"n{index}.to(REAL)" if self.plan.is_condition(index) else f"n{index}"
 
     def _define(self, index: int, stage: Stage, at_hand: set[int]) -> Iterator[str]:
         """Lines that define a node and what it needs, unless they are there."""
@@ -183,7 +180,7 @@ class _Emitter:
             return
         at_hand.add(index)
         node = self.plan.nodes[index]
-        truth = " != 0" if self._is_condition(index) else ""
+        truth = " != 0" if self.plan.is_condition(index) else ""
         if index in self.plan.sources or node.op in LEAVES:
             yield f"n{index} = {self._leaf(index, node)}{truth if index in self.plan.sources else ''}"
         elif (index in self.slots or index in self.gates) and index not in (*stage.body, *stage.sums):
@@ -220,10 +217,8 @@ class _Emitter:
                 return carried
             return f"{carried} + read({self._place('d_output', 1)}, unit, there)"
         operands = [f"n{arg}" for arg in node.args]
-        if node.op in ("add", "sub", "mul", "div"):
-            return f" {BINARY[node.op]} ".join(operands)
-        if node.op in COMPARISONS:
-            return f" {COMPARISONS[node.op]} ".join(operands)
+        if node.op in INFIX:
+            return f" {INFIX[node.op]} ".join(operands)
         if node.op == "neg":
             return f"-{operands[0]}"
         if node.op == "where":
@@ -240,14 +235,6 @@ class _Emitter:
         return f"{TRITONS.get(node.op, node.op)}({', '.join(operands)})"
 
     # --- stores -----------------------------------------------------------------------------------
-
-    def _stored(self, number: int) -> list[tuple[tuple[str, str], int]]:
-        """What a stage stores for the caller; what no stage computes is stored by the last."""
-        homes = {
-            index: place for place, one in enumerate(self.plan.stages) for index in (*one.body, *one.sums)
-        }
-        last = len(self.plan.stages) - 1
-        return [(key, index) for key, index in self.plan.targets.items() if homes.get(index, last) == number]
 
     def _store(self, key: tuple[str, str], value: str) -> str:
         kind, name = key

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from recurra.cells.program import Program
 from recurra.engine.gpu.build import ALIGNMENT, OPTIONS, ROWS, Kernel
+from recurra.engine.gradients import weight_gradient
 from recurra.engine.plan import vectors
 from recurra.errors import BackendError
 
@@ -148,22 +149,17 @@ def precision(dtype: torch.dtype) -> str:
 
 
 def _weight_gradient(own: Kernel, tensors: Mapping[str, Tensor]) -> Tensor:
-    """The hidden weights' gradient `[G * H, H]`: one product over all rows and steps for each operand."""
-    program, step, weight = own.program, own.plan, tensors["hidden_weight"]
-    hidden = weight.shape[1]
-    d_rows = tensors["d_hidden" if step.hidden_apart else "d_projected"].flatten(0, 1)  # [B * T, G * H]
-    gradient = torch.zeros_like(weight)
-    for product in program.products:
-        at = step.operands[product.gates[0]]
+    """The gradient of the hidden weights `[G * H, H]`."""
+    d_rows = tensors["d_hidden" if own.plan.hidden_apart else "d_projected"].flatten(0, 1)  # [B * T, G * H]
+    hidden = tensors["hidden_weight"].shape[1]
+
+    def operand(at: int | str) -> Tensor:
         if isinstance(at, str):
-            operand = tensors[f"states_{at}"][:, :-1].flatten(0, 1)
-        else:
-            number = step.saved.index(at)
-            operand = tensors["saved"].flatten(0, 1)[:, number * hidden : (number + 1) * hidden]
-        for gate in product.gates:
-            rows = slice(number := program.hidden_gates.index(gate) * hidden, number + hidden)
-            torch.mm(d_rows[:, rows].T, operand, out=gradient[rows])
-    return gradient
+            return tensors[f"states_{at}"][:, :-1].flatten(0, 1)
+        number = own.plan.saved.index(at)
+        return tensors["saved"].flatten(0, 1)[:, number * hidden : (number + 1) * hidden]
+
+    return weight_gradient(own.plan, d_rows, operand)
 
 
 def run(
