@@ -14,9 +14,9 @@ import json
 
 from recurra import Cell
 from recurra.cells import CELLS
-from recurra.cli.bench import TIMED, shape
+from recurra.cli.bench import TIMED
 from recurra.inspection.machine import describe
-from recurra.inspection.speed import SHAPES, ratios, time_cells
+from recurra.inspection.speed import SHAPES, Shape, ratios, time_cells
 
 
 class UsersCell(Cell):
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--shapes", help="TxBxH, separated by commas, instead of the table's")
     parser.add_argument("--cells", help="names, separated by commas, instead of the table's")
     arguments = parser.parse_args()
-    shapes = tuple(map(shape, arguments.shapes.split(","))) if arguments.shapes else SHAPES
+    shapes = tuple(map(Shape.from_text, arguments.shapes.split(","))) if arguments.shapes else SHAPES
     known = {**CELLS, "users_cell": UsersCell}
     names = arguments.cells.split(",") if arguments.cells else [*TIMED, "users_cell"]
     timings = []

@@ -19,10 +19,10 @@ import torch
 
 from recurra import Recurrent
 from recurra.cells import CELLS
-from recurra.cli.bench import shape
 from recurra.engine import cpu
 from recurra.engine.cpu import kernel
 from recurra.inspection.machine import describe, gemm_gflops
+from recurra.inspection.speed import Shape
 
 
 class Clock:
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--shape", default="50x32x256", help="TxBxH, I = H")
     parser.add_argument("--repeats", type=int, default=40, help="timed steps")
     arguments = parser.parse_args()
-    sizes = shape(arguments.shape)
+    sizes = Shape.from_text(arguments.shape)
     torch.manual_seed(1)
     x = torch.randn(sizes.rows, sizes.steps, sizes.hidden)
     rnn = Recurrent(CELLS[arguments.cell], sizes.hidden, sizes.hidden, backend="cpu")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -47,6 +49,17 @@ def test_the_fused_kernel_really_runs(cell, lengths):
     assert KERNELS[cell] in seen
     if cell == "lstm" and torch.backends.mkldnn.is_available():
         assert "aten::mkldnn_rnn_layer" in seen
+
+
+def test_importing_draws_nothing_from_the_generator_of_torch():
+    code = (
+        "import torch\n"
+        "before = torch.get_rng_state()\n"
+        "import recurra.engine.vendor\n"
+        "assert torch.equal(before, torch.get_rng_state())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_reference_runs_no_kernel_when_it_is_named():

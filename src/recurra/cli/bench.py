@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from recurra.cli.options import Options
 from recurra.cli.tables import print_table
@@ -11,7 +11,6 @@ from recurra.errors import ConfigError
 
 if TYPE_CHECKING:
     from recurra.cells import Cell
-    from recurra.inspection.speed import Shape
 
 TIMED = ("elman", "gru_reset_after", "lstm", "gru", "peephole_lstm", "layer_norm_lstm")
 
@@ -27,7 +26,8 @@ def selfcheck(arguments: list[str]) -> int:
     options.add(
         "cell", str | None, None, "one cell, built in or FILE.py:Class, instead of all built in", "CELL"
     )
-    _from_where(options)
+    options.add("device", Literal["cpu", "cuda"], "cpu", "where it runs")
+    options.add("seed", int, 0, "of the random weights and inputs", "N")
     values = options.parse(arguments)
 
     from recurra.inspection.selfcheck import check_backends
@@ -90,24 +90,20 @@ def bench_cells(arguments: list[str]) -> None:
     import torch
 
     from recurra.inspection.machine import describe
-    from recurra.inspection.speed import SHAPES, ratios, time_cells
-    from recurra.inspection.speed_picture import draw
+    from recurra.inspection.speed import SHAPES, Shape, ratios, time_cells
+    from recurra.inspection.speed_picture import PEERS, draw
 
     if values.threads:
         torch.set_num_threads(values.threads)
     cells = _cells(values.cell, TIMED)
-    shapes = SHAPES if values.shapes is None else tuple(map(shape, values.shapes.split(",")))
+    shapes = SHAPES if values.shapes is None else tuple(map(Shape.from_text, values.shapes.split(",")))
     timings = []
     for timing in time_cells(cells, shapes, values.repeats):
         timings.append(timing)
         print(f"recurra: {timing.cell} {timing.shape}", file=sys.stderr)
     rows = []
     for one in timings:
-        for ours, theirs in (
-            ("generated", "torch"),
-            ("generated", "loop"),
-            ("generated ragged", "torch packed"),
-        ):
+        for ours, theirs, _ in PEERS:
             if theirs in one.seconds:
                 times = [f"{1e3 * one.seconds[name]:.2f}" for name in (ours, theirs)]
                 rate = f"{one.gflops:.0f}" if ours == "generated" else ""
@@ -125,27 +121,6 @@ def bench_cells(arguments: list[str]) -> None:
     )
     path = draw(timings, f"{machine['cpu']}, {machine['threads']} threads", values.out)
     print(f"recurra: wrote {path}", file=sys.stderr)
-
-
-def shape(text: str) -> Shape:
-    """The shape written as TxBxH.
-
-    Raises:
-        ConfigError: it is not one.
-    """
-    from recurra.inspection.speed import Shape
-
-    sizes = text.strip().split("x")
-    if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
-        raise ConfigError(f"--shapes: expected TxBxH, such as 50x32x256, got {text!r}.")
-    return Shape(*map(int, sizes))
-
-
-def _from_where(options: Options) -> None:
-    from typing import Literal
-
-    options.add("device", Literal["cpu", "cuda"], "cpu", "where it runs")
-    options.add("seed", int, 0, "of the random weights and inputs", "N")
 
 
 def _cells(name: str | None, otherwise: tuple[str, ...] = ()) -> dict[str, type[Cell]]:

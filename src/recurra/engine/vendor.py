@@ -14,6 +14,7 @@ from recurra.cells.elman import Elman, ReluElman
 from recurra.cells.gru import GRUResetAfter
 from recurra.cells.lstm import LSTM
 from recurra.cells.program import Program
+from recurra.cells.trace import trace
 from recurra.engine.backend import Call, Options, Result
 
 NAME = "vendor"
@@ -26,7 +27,8 @@ HOLD = 1e4
 
 
 _CELLS: dict[str, type[Cell]] = {"rnn_tanh": Elman, "rnn_relu": ReluElman, "gru": GRUResetAfter, "lstm": LSTM}
-_KERNELS = {cell(1, 1).program.canonical: name for name, cell in _CELLS.items()}
+# Traced without parameters: an import must not draw from torch's generator.
+_KERNELS = {trace(cell.__new__(cell)).canonical: name for name, cell in _CELLS.items()}
 
 
 def kernel_name(program: Program) -> str | None:

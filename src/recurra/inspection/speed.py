@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from recurra.cells import Cell
 from recurra.engine import cpu, vendor
+from recurra.errors import ConfigError
 from recurra.layers import Recurrent
 
 MODULES: dict[str, type[nn.Module]] = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -34,6 +35,18 @@ class Shape:
 
     def __str__(self) -> str:
         return f"{self.steps}x{self.rows}x{self.hidden}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Shape:
+        """The shape written as TxBxH.
+
+        Raises:
+            ConfigError: it is not one.
+        """
+        sizes = text.strip().split("x")
+        if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            raise ConfigError(f"--shapes: expected TxBxH, such as 50x32x256, got {text!r}.")
+        return cls(*map(int, sizes))
 
 
 SHAPES = tuple(

@@ -8,11 +8,12 @@ from pathlib import Path
 from recurra.inspection.figures import GREY, PALETTE, new_figure, plain_log, save_figure, style
 from recurra.inspection.speed import Timing, geometric_mean
 
+# What is shown of the timings: ours, its peer, and what the peer is.
 PEERS = (
     ("generated", "torch", "PyTorch's own kernel"),
     ("generated", "loop", "the same equations as an eager loop"),
+    ("generated ragged", "torch packed", "PyTorch's kernel on a packed batch, rows of lengths 1 to T"),
 )
-RAGGED = ("generated ragged", "torch packed", "PyTorch's kernel on a packed batch, rows of lengths 1 to T")
 
 
 def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
@@ -24,7 +25,7 @@ def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
         path: the file, ending in `.png`.
     """
     rows = []
-    for colour, (ours, theirs, label) in zip(PALETTE, (*PEERS, RAGGED), strict=False):
+    for colour, (ours, theirs, label) in zip(PALETTE, PEERS, strict=False):
         for cell in dict.fromkeys(
             one.cell for one in timings if ours in one.seconds and theirs in one.seconds
         ):
