@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PIP_TORCH ?= torch==2.13.0
-EXTRAS ?= dev,subword,tensorboard
+EXTRAS ?= demo,dev,subword,tensorboard
 
 VENV := .venv
 BIN ?= $(VENV)/bin

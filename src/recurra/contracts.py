@@ -1,12 +1,12 @@
 """What the parts of recurra hand to each other: State, Batch, Step and Stepper.
 
-B batch, T time, R rows, H hidden, V vocabulary, Tx source length.
+B batch, T time, R rows, H hidden, V vocabulary, Tx source length, Ty target length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -160,6 +160,41 @@ class Batch:
     tokens: int
     lengths: Tensor | None = None
     continues: bool = False
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        lengths = None if self.lengths is None else self.lengths.to(device, non_blocking=True)
+        inputs, targets = (one.to(device, non_blocking=True) for one in (self.inputs, self.targets))
+        return replace(self, inputs=inputs, targets=targets, lengths=lengths)
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Pairs of sequences, a target for each source, to train on or to score.
+
+    Attributes:
+        source: ids `[B, Tx]` (int64), EOS last in each row; what lies past a row's length is not read.
+        source_lengths: `[B]` (int64), EOS counted, so each from 1 to Tx.
+        target: ids `[B, Ty]`, EOS last in each row; what lies past a row's length is not read.
+        target_lengths: `[B]` (int64), EOS counted, so each from 1 to Ty.
+        tokens: the true number of target symbols, EOS counted, padding not.
+        continues: False; each pair starts anew.
+    """
+
+    source: Tensor
+    source_lengths: Tensor
+    target: Tensor
+    target_lengths: Tensor
+    tokens: int
+    continues: bool = False
+
+    def to(self, device: torch.device) -> PairBatch:
+        """The batch on a device."""
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("source", "source_lengths", "target", "target_lengths")
+        }
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)

@@ -91,13 +91,7 @@ def score_split(model: LanguageModel, split: Split, vocabulary: Vocabulary, stre
     total, tokens, state = 0.0, 0, None
     try:
         for batch in evaluation_batches(split, streams):
-            moved = dataclasses.replace(
-                batch,
-                inputs=batch.inputs.to(device),
-                targets=batch.targets.to(device),
-                lengths=None if batch.lengths is None else batch.lengths.to(device),
-            )
-            loss, count, state = model.loss(moved, state if batch.continues else None)
+            loss, count, state = model.loss(batch.to(device), state if batch.continues else None)
             total += float(loss)
             tokens += count
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -105,7 +104,7 @@ class Updater:
     def _backward(self, batch: Batch, tokens: int) -> Tensor:
         """Add one window's gradients of the mean over `tokens`; returns the sum of its losses."""
         if self.device.type != "cpu":
-            batch = _move(batch, self.device)
+            batch = batch.to(self.device)
         state = self.carried if batch.continues else None
         with torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16"
@@ -163,9 +162,3 @@ def _check_finite(loss_sum: float, norm: float, step: int) -> None:
 
 def _own(tensor: Tensor) -> Tensor:
     return tensor.detach().clone(memory_format=torch.contiguous_format)
-
-
-def _move(batch: Batch, device: torch.device) -> Batch:
-    lengths = None if batch.lengths is None else batch.lengths.to(device, non_blocking=True)
-    inputs, targets = (tensor.to(device, non_blocking=True) for tensor in (batch.inputs, batch.targets))
-    return dataclasses.replace(batch, inputs=inputs, targets=targets, lengths=lengths)
