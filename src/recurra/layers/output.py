@@ -70,7 +70,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             d_logits = log_probs.exp_()
             if smoothing:
                 d_logits -= smoothing / weight.shape[0]
-            d_logits.scatter_add_(1, expected, d_logits.new_full(expected.shape, smoothing - 1.0))
+            d_logits[torch.arange(len(piece), device=piece.device), expected[:, 0]] += smoothing - 1.0
             d_logits = d_logits.to(piece.dtype)
             if d_hidden is not None:
                 torch.mm(d_logits, weight.to(piece.dtype), out=d_hidden[start : start + rows])
