@@ -71,9 +71,9 @@ class Options:
         """Begin a group of options in the help."""
         self._group = self._parser.add_argument_group(title, description or None)
 
-    def positional(self, name: str, help: str, optional: bool = False) -> None:
-        """Add a positional argument, shown in capitals."""
-        extra: dict[str, Any] = {"nargs": "?"} if optional else {}
+    def positional(self, name: str, help: str, optional: bool = False, several: bool = False) -> None:
+        """Add a positional argument, shown in capitals: one, none or one, or a list of one or more."""
+        extra: dict[str, Any] = {"nargs": "?"} if optional else {"nargs": "+"} if several else {}
         self._parser.add_argument(name, type=str, metavar=name.upper(), help=help, **extra)
 
     def add(self, name: str, type: Any, default: Any, help: str, metavar: str | None = None) -> None:
