@@ -21,12 +21,13 @@ from recurra.data.corpus import Corpus, Split, Tokens, load_corpus, load_test
 from recurra.data.notes import NoteSequences
 from recurra.data.text import TextConfig
 from recurra.data.vocabulary import Vocabulary
+from recurra.durable import write_aside
 from recurra.errors import ConfigError, RunError
 from recurra.metrics.perplexity import Score
 from recurra.models.language_model import LanguageModel, LanguageModelConfig
 from recurra.tasks.language_run import LMRun
 from recurra.training.config import TrainingConfig
-from recurra.training.durable import json_bytes, read_json, write_aside
+from recurra.training.durable import json_bytes, read_json
 from recurra.training.loop import Result, fit, initial_state, resolve_device
 from recurra.training.optimiser import OptimiserConfig
 from recurra.training.resume import apply_weights, model_tensors
