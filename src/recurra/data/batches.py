@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -22,7 +22,10 @@ START = -1  # the input that stands for the zero vector with which a sequence st
 POOL = 64  # batches whose lines are sorted by length together
 
 
-class Batches(Sequence[Batch]):
+AnyBatch = TypeVar("AnyBatch")
+
+
+class Batches(Sequence[AnyBatch]):
     """Batches made when they are asked for.
 
     Attributes:
@@ -32,10 +35,10 @@ class Batches(Sequence[Batch]):
     tokens: int
 
     @overload
-    def __getitem__(self, index: int) -> Batch: ...
+    def __getitem__(self, index: int) -> AnyBatch: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Batch]: ...
-    def __getitem__(self, index: int | slice) -> Batch | list[Batch]:
+    def __getitem__(self, index: slice) -> list[AnyBatch]: ...
+    def __getitem__(self, index: int | slice) -> AnyBatch | list[AnyBatch]:
         if isinstance(index, slice):
             return [self._batch(position) for position in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
@@ -43,10 +46,10 @@ class Batches(Sequence[Batch]):
         return self._batch(index % len(self))
 
     @abstractmethod
-    def _batch(self, index: int) -> Batch: ...
+    def _batch(self, index: int) -> AnyBatch: ...
 
 
-class StreamBatches(Batches):
+class StreamBatches(Batches[Batch]):
     """One text as B streams side by side, in windows of `bptt` steps that carry the state on.
 
     Every token is a target once: stream b is the b-th of B contiguous parts, the first N mod B of which are
@@ -80,7 +83,7 @@ class StreamBatches(Batches):
         return _window(self._ids, self._starts, self._lengths, index, self._bptt)
 
 
-class SequenceBatches(Batches):
+class SequenceBatches(Batches[Batch]):
     """Ragged sequences, each from the zero state; those longer than `bptt` in several windows.
 
     Sequences of similar length come together: a permutation keyed by (seed, epoch) is cut into pools, each
@@ -169,7 +172,7 @@ class NoteBatches(SequenceBatches):
         super().__init__(np.concatenate(sequences), offsets, batch_size, bptt, seed, epoch, shuffle)
 
 
-def training_batches(split: Split, batch_size: int, bptt: int, seed: int, epoch: int) -> Batches:
+def training_batches(split: Split, batch_size: int, bptt: int, seed: int, epoch: int) -> Batches[Batch]:
     """The batches of one epoch of training; a continuous text is the same in every epoch.
 
     Raises:
@@ -182,7 +185,7 @@ def training_batches(split: Split, batch_size: int, bptt: int, seed: int, epoch:
     return LineBatches(split.ids, split.offsets, batch_size, bptt, seed, epoch)
 
 
-def evaluation_batches(split: Split, streams: int, window: int = 512) -> Batches:
+def evaluation_batches(split: Split, streams: int, window: int = 512) -> Batches[Batch]:
     """Every token of a split once, in a fixed order.
 
     Args:

@@ -55,14 +55,14 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         for name in ("train", "valid", "test"):
-            object.__setattr__(self, name, _paths(f"data.{name}", getattr(self, name)))
-        _one_of("data.layout", self.layout, get_args(Layout))
-        _one_of("data.vocabulary", self.vocabulary, get_args(VocabularyKind))
+            object.__setattr__(self, name, check_paths(f"data.{name}", getattr(self, name)))
+        check_choice("data.layout", self.layout, get_args(Layout))
+        check_choice("data.vocabulary", self.vocabulary, get_args(VocabularyKind))
         check_encoding(self.encoding)
-        _at_least("data.minimum_count", self.minimum_count, 1)
+        check_at_least("data.minimum_count", self.minimum_count, 1)
         if self.maximum_size is not None:
-            _at_least("data.maximum_size", self.maximum_size, 3)
-        _at_least("data.subword_size", self.subword_size, 3)
+            check_at_least("data.maximum_size", self.maximum_size, 3)
+        check_at_least("data.subword_size", self.subword_size, 3)
         object.__setattr__(self, "note_range", _note_range(self.note_range))
         if self.vocabulary == "notes" and not self.train:
             raise ConfigError(
@@ -70,7 +70,12 @@ class TextConfig:
             )
 
 
-def _paths(name: str, value: Any) -> list[str]:
+def check_paths(name: str, value: Any) -> list[str]:
+    """The names of files as strings; `name` stands in the error.
+
+    Raises:
+        ConfigError: it is not a list of file names.
+    """
     if isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Sequence):
         raise ConfigError(f"{name}: expected a list of files, got {value!r}. Write [{str(value)!r}].")
     for path in value:
@@ -79,14 +84,16 @@ def _paths(name: str, value: Any) -> list[str]:
     return [str(path) for path in value]
 
 
-def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
+def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Refuse, with ConfigError, a value that is not among the `known` ones."""
     if value not in known:
         raise ConfigError(
             f"{name}: expected one of {', '.join(known)}; got {value!r}.{nearest(str(value), known)}"
         )
 
 
-def _at_least(name: str, value: Any, least: int) -> None:
+def check_at_least(name: str, value: Any, least: int) -> None:
+    """Refuse, with ConfigError, what is not a whole number of at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(f"{name}: expected a whole number of at least {least}, got {value!r}.")
 
@@ -217,13 +224,13 @@ def read_files(paths: Sequence[str | Path], config: TextConfig) -> tuple[str | b
     if config.vocabulary == "bytes":
         if config.layout == "lines":
             ended = [data if data.endswith(b"\n") else data + b"\n" for data in contents[:-1]]
-            return b"".join([*ended, contents[-1]]), _digest(contents)
-        return b"".join(contents), _digest(contents)
+            return b"".join([*ended, contents[-1]]), digest_of(contents)
+        return b"".join(contents), digest_of(contents)
     texts = [
         decode_text(data, config.encoding, str(path)) for data, path in zip(contents, paths, strict=True)
     ]
     ended_texts = [text if text.endswith("\n") else text + "\n" for text in texts[:-1]]
-    return "".join([*ended_texts, texts[-1]]), _digest(contents)
+    return "".join([*ended_texts, texts[-1]]), digest_of(contents)
 
 
 def digest(paths: Sequence[str | Path]) -> str:
@@ -232,10 +239,11 @@ def digest(paths: Sequence[str | Path]) -> str:
     Raises:
         DataError: what `read_bytes` raises.
     """
-    return _digest([read_bytes(path) for path in paths])
+    return digest_of([read_bytes(path) for path in paths])
 
 
-def _digest(contents: Sequence[bytes]) -> str:
+def digest_of(contents: Sequence[bytes]) -> str:
+    """What `digest` gives for files of these contents."""
     each = [hashlib.sha256(content).hexdigest() for content in contents]
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 

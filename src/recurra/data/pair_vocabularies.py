@@ -1,0 +1,153 @@
+"""The vocabularies of pairs: one for each side, or one for both; rows of ids that end with EOS.
+
+N rows, T time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.data.subwords import Subwords
+from recurra.data.vocabulary import EOS, UNK, Characters, Vocabulary, Words
+from recurra.errors import RunError
+
+SIDES = ("source", "target")
+LITERAL_EOS = re.compile(rf"(?<!\S){EOS}(?!\S)")
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of ids, joined.
+
+    Args:
+        ids: `[M]` (int64), EOS (id 0) last in each row.
+        offsets: `[N + 1]` (int64): row i is `ids[offsets[i] : offsets[i + 1]]`.
+    """
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The length of each row `[N]` (int64), EOS counted."""
+        return np.diff(self.offsets)
+
+    def __getitem__(self, index: int) -> NDArray[np.int64]:
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def select(self, rows: NDArray[np.int64]) -> Rows:
+        """The given rows `[R]`, in that order; they may repeat."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        shift = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Rows(self.ids[np.arange(offsets[-1]) + shift], offsets)
+
+    def cut(self, longest: int) -> Rows:
+        """The rows, those longer than `longest` ended there: the last id kept is EOS."""
+        lengths = self.lengths
+        if not len(self) or lengths.max() <= longest:
+            return self
+        position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
+        last = np.repeat(lengths, lengths) - 1
+        # Of a long row the first longest - 1 symbols stay, and its own EOS.
+        kept = (position < longest - 1) | (position == last)
+        return Rows(self.ids[kept], np.concatenate([[0], np.cumsum(np.minimum(lengths, longest))]))
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabularies:
+    """The vocabularies of both sides, one and the same object where they are joint.
+
+    Args:
+        source, target: EOS is id 0 and UNK is id 1 in each.
+    """
+
+    source: Vocabulary
+    target: Vocabulary
+
+    @property
+    def joint(self) -> bool:
+        """Both sides share one vocabulary."""
+        return self.source is self.target
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of everything that encoding depends on."""
+        digests = [self.source.digest] if self.joint else [self.source.digest, self.target.digest]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """Write into the existing `folder`: `joint_vocabulary/`, or `source_vocabulary/` and `target_vocabulary/`."""
+        for name in ("joint",) if self.joint else SIDES:
+            place = Path(folder) / f"{name}_vocabulary"
+            place.mkdir(exist_ok=True)
+            (self.target if name == "target" else self.source).save(place)
+
+    @staticmethod
+    def load(folder: str | Path) -> Vocabularies:
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: a file is missing, damaged or foreign.
+        """
+        joint = Path(folder) / "joint_vocabulary"
+        if joint.exists():
+            both = _load(joint)
+            return Vocabularies(both, both)
+        return Vocabularies(*(_load(Path(folder) / f"{side}_vocabulary") for side in SIDES))
+
+    def encode_source(self, line: str, max_length: int | None = None) -> tuple[NDArray[np.int64], bool]:
+        """The ids `[T]` (int64) of one source line, EOS last, and whether they were cut to `max_length`."""
+        return _encode_line(line, self.source, max_length)
+
+    def encode_target(self, line: str, max_length: int | None = None) -> tuple[NDArray[np.int64], bool]:
+        """The ids `[T]` (int64) of one target line, EOS last, and whether they were cut to `max_length`."""
+        return _encode_line(line, self.target, max_length)
+
+    def decode_target(self, ids: Iterable[int] | NDArray[Any]) -> str:
+        """The text of target ids `[T]` up to the first EOS, if there is one."""
+        array = np.asarray(list(ids) if not hasattr(ids, "__array__") else ids, np.int64).reshape(-1)
+        ends = np.flatnonzero(array == self.target.line_end)
+        return self.target.decode(array[: ends[0]] if len(ends) else array)
+
+
+def encode_lines(lines: Sequence[str], vocabulary: Vocabulary) -> Rows:
+    """The ids of lines without newlines, a row each. A literal `<eos>` among words is UNK."""
+    text = "".join([line + "\n" for line in lines])
+    if isinstance(vocabulary, Words) and EOS in text:
+        text = LITERAL_EOS.sub(UNK, text)
+    ids = vocabulary.encode(text)
+    offsets = np.concatenate([[0], np.flatnonzero(ids == vocabulary.line_end) + 1]).astype(np.int64)
+    return Rows(ids, offsets)
+
+
+def _encode_line(line: str, vocabulary: Vocabulary, max_length: int | None) -> tuple[NDArray[np.int64], bool]:
+    # A newline would end the row: what is one line for the caller stays one row.
+    rows = encode_lines([line.strip().replace("\n", " ")], vocabulary)
+    cut = rows if max_length is None else rows.cut(max_length)
+    return cut.ids, len(cut.ids) < len(rows.ids)
+
+
+def _load(folder: Path) -> Vocabulary:
+    vocabulary = Vocabulary.load(folder)
+    if not isinstance(vocabulary, Words | Characters | Subwords) or not _ends_with_eos(vocabulary):
+        raise RunError(
+            f"{folder}: foreign; expected words, characters or subwords whose id 0 is {EOS}, got "
+            f"{vocabulary.kind}."
+        )
+    return vocabulary
+
+
+def _ends_with_eos(vocabulary: Vocabulary) -> bool:
+    return vocabulary.symbols[vocabulary.line_end or 0] == EOS

