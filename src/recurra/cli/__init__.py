@@ -44,6 +44,7 @@ class Verb:
 
 VERBS = (
     Verb("train lm", "train a language model on text", "recurra.cli.train:train_lm"),
+    Verb("train translate", "train a translator on pairs of lines", "recurra.cli.train:train_translate"),
     Verb("resume", "go on with a run that was stopped", "recurra.cli.train:resume"),
     Verb("evaluate", "score a run on its test text, or another", "recurra.cli.use:evaluate"),
     Verb("sample", "let a language model write", "recurra.cli.use:sample"),

@@ -1,4 +1,4 @@
-"""`recurra train lm` and `recurra resume`."""
+"""`recurra train TASK` and `recurra resume`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 TITLES = {
     "model": "The model. Cells that are built in: {cells}.",
+    "evaluation": "How outputs are scored.",
     "training": "How long, and how.",
     "optimiser": "How weights follow gradients.",
     "schedule": "How the learning rate changes over the run.",
 }
 """What the help says of each section of keys; what it says of the data is the task's."""
 
-NEXT = {"lm": "`recurra sample {run}` lets it write"}
+NEXT = {
+    "lm": "`recurra sample {run}` lets it write",
+    "translate": "`recurra predict {run} < FILE` translates",
+}
 """What a run of each task is good for."""
 
 
@@ -38,6 +42,20 @@ def train_lm(arguments: list[str]) -> int:
     )
     data = "What to learn from; without --data.train, the text of Python's own documentation."
     return _train(options, LMConfig, data, arguments)
+
+
+def train_translate(arguments: list[str]) -> int:
+    """Train a translator, and print what its last evaluation says."""
+    from recurra.tasks.translate import TranslateConfig
+
+    options = Options(
+        "train translate",
+        "Train an encoder-decoder on pairs of lines, a source and its target. Ctrl-C stops it with the run complete "
+        "and resumable.",
+        "[--data.train FILE.tsv | --data.train_source FILE --data.train_target FILE] --out RUN [options]",
+    )
+    data = "What to learn from; without files, the spelling of English words and their pronunciation."
+    return _train(options, TranslateConfig, data, arguments)
 
 
 def _train(options: Options, config: type[TaskConfig], data: str, arguments: list[str]) -> int:

@@ -19,7 +19,7 @@ from recurra.training.optimiser import OptimiserConfig
 from recurra.training.run_directory import RunDirectory
 from recurra.training.schedule import ScheduleConfig
 
-TASKS = {"lm": "recurra.tasks.lm"}
+TASKS = {"lm": "recurra.tasks.lm", "translate": "recurra.tasks.translate"}
 """Name of a task -> the module whose `TASK` it is, imported when it is needed."""
 
 
