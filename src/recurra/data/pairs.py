@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.data.pair_vocabularies import Rows, Vocabularies, encode_lines
+from recurra.data.pair_vocabularies import Vocabularies, encode_lines
 from recurra.data.parallel import Lines, read_columns, read_parallel
 from recurra.data.pronunciation import pronunciations
+from recurra.data.rows import Rows
+from recurra.data.subword_sampling import SubwordSampler
 from recurra.data.subwords import Subwords
 from recurra.data.text import check_at_least, check_choice, check_encoding, check_paths
 from recurra.data.vocabulary import Characters, Vocabulary, Words
@@ -103,10 +106,11 @@ class PairConfig:
             check_at_least("data.maximum_size", self.maximum_size, 3)
         check_at_least("data.subword_size", self.subword_size, 3)
         check_at_least("data.max_length", self.max_length, 2)
-        _check_number("data.held_out", self.held_out, "more than 0 and less than 1", 0 < self.held_out < 1)
-        _check_number(
-            "data.subword_sampling", self.subword_sampling, "from 0 to 1", 0 <= self.subword_sampling <= 1
-        )
+        held_out, sampling = _number("data.held_out", self.held_out), self.subword_sampling
+        if not 0 < held_out < 1:
+            raise ConfigError(f"data.held_out: expected more than 0 and less than 1, got {held_out}.")
+        if not 0 <= _number("data.subword_sampling", sampling) <= 1:
+            raise ConfigError(f"data.subword_sampling: expected 0 to 1, got {sampling}.")
         self._check_contradictions()
 
     def _check_files(self, split: str) -> None:
@@ -158,9 +162,10 @@ class PairConfig:
         return self.source_vocabulary or source, self.target_vocabulary or "words"
 
 
-def _check_number(name: str, value: Any, expected: str, holds: bool) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not holds:
-        raise ConfigError(f"{name}: expected a number {expected}, got {value!r}.")
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name}: expected a number, got {value!r}.")
+    return value
 
 
 @dataclass(frozen=True)
@@ -234,37 +239,65 @@ class PairCorpus:
     digests: dict[str, str]
     config: PairConfig
 
+    def draw(self, seed: int, epoch: int) -> tuple[Rows, Rows]:
+        """Source and target rows of the training pairs for one epoch, a function of (seed, epoch).
+
+        They are those of `train`, but for sides of subwords under `data.subword_sampling`.
+        """
+        source, target = (
+            rows if sampler is None else sampler.draw(seed, epoch, rows)
+            for sampler, rows in zip(self._samplers, (self.train.source, self.train.target), strict=True)
+        )
+        return source, target
+
+    @cached_property
+    def _samplers(self) -> list[SubwordSampler | None]:
+        alpha = self.config.subword_sampling
+        sides = (
+            (self.vocabularies.source, self.train.source_lines),
+            (
+                self.vocabularies.target,
+                self.train.target_lines,
+            ),
+        )
+        return [
+            SubwordSampler(lines, vocabulary, alpha, self.config.max_length, stream)
+            if alpha and isinstance(vocabulary, Subwords)
+            else None
+            for stream, (vocabulary, lines) in enumerate(sides)
+        ]
+
 
 def load_pairs(config: PairConfig, vocabularies: Vocabularies | None = None) -> PairCorpus:
     """Read every configured file, hold out, build the vocabularies (unless they are given), and encode.
 
     Raises:
-        ConfigError: the given vocabularies are of another kind than the configuration's.
+        ConfigError: the given vocabularies are of another kind than the configuration's; a package is missing.
         DataError: a file cannot be used, a vocabulary would be empty, or a split has no usable pair.
     """
     if vocabularies is not None:
         _check_kinds(vocabularies, config)
-    splits = {split: read_split(config, split) for split in SPLITS}
-    train = splits["train"] or pronunciations()
-    digests = {"train": train.digest} | {name: lines.digest for name, lines in splits.items() if lines}
+    splits = read_splits(config)
+    vocabularies = vocabularies or build_vocabularies(splits["train"], config)
+    pairs = {split: encode_pairs(lines, config, vocabularies) for split, lines in splits.items()}
+    own = {split for split in SPLITS if any(config.files(split))} | {"train"}
+    digests = {split: lines.digest for split, lines in splits.items() if split in own}
+    return PairCorpus(pairs["train"], pairs["valid"], pairs.get("test"), vocabularies, digests, config)
+
+
+def read_splits(config: PairConfig) -> dict[str, Lines]:
+    """The lines of `train` and `valid`, and of `test` where there is one, what is held out in its place.
+
+    Raises:
+        ConfigError: the default data's package is not installed.
+        DataError: a file cannot be used, or there are too few sources to hold out from.
+    """
+    given = {split: read_split(config, split) for split in SPLITS}
     wanted = ("valid", "test") if config.embedded else ("valid",)
-    missing = [split for split in wanted if splits[split] is None]
-    train, *held_out = hold_out(train, len(missing), config.held_out)
-    splits |= dict(zip(missing, held_out, strict=True))
-    vocabularies = vocabularies or build_vocabularies(train, config)
-    encoded = {
-        split: encode_pairs(lines, config, vocabularies)
-        for split, lines in (splits | {"train": train}).items()
-        if lines
-    }
-    return PairCorpus(
-        encoded["train"],
-        encoded["valid"],
-        encoded.get("test"),
-        vocabularies,
-        digests,
-        config,
-    )
+    missing = [split for split in wanted if given[split] is None]
+    stays, *held_out = hold_out(given["train"] or pronunciations(), len(missing), config.held_out)
+    found = given | {"train": stays} | dict(zip(missing, held_out, strict=True))
+    return {split: lines for split, lines in found.items() if lines is not None}
 
 
 def read_split(config: PairConfig, split: str) -> Lines | None:
@@ -280,15 +313,20 @@ def read_split(config: PairConfig, split: str) -> Lines | None:
 
 
 def load_test_pairs(config: PairConfig, vocabularies: Vocabularies) -> Pairs:
-    """The pairs of the test files alone, encoded with the run's vocabularies.
+    """The test pairs alone, encoded with the run's vocabularies; the training files are not read.
 
     Raises:
-        ConfigError: there are no test files.
+        ConfigError: there are no test files; the default data's package is not installed.
         DataError: a file cannot be used, or has no usable pair.
     """
     lines = read_split(config, "test")
+    if lines is None and config.embedded:
+        lines = read_splits(config)["test"]
     if lines is None:
-        raise ConfigError("data.test: expected a file. Pass --data.test FILE.tsv, or both parallel files.")
+        raise ConfigError(
+            "data.test: expected a file. Pass --data.test FILE.tsv, or --data.test_source FILE and "
+            "--data.test_target FILE."
+        )
     return encode_pairs(lines, config, vocabularies)
 
 

@@ -87,6 +87,17 @@ class Subwords(Vocabulary):
                 parts += [pieces, [self.line_end]]
         return np.array([index for part in parts[:-1] for index in part], np.int64)
 
+    def pieces(self, line: str) -> list[str]:
+        """The text of each id that `encode_line` gives for one line, unknown characters as they are."""
+        pieces: list[str] = self._processor.encode(line, out_type=str)
+        return pieces
+
+    def candidates(self, text: str, most: int) -> tuple[list[list[int]], list[float]]:
+        """The `most` most probable divisions of a piece of one line, best first, with their log-probabilities."""
+        divisions = self._processor.nbest_encode(text, nbest_size=most, out_type=int)
+        score = self._processor.get_score
+        return divisions, [sum(map(score, division)) for division in divisions]
+
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
         """The text of ids `[T]`; UNK becomes U+FFFD."""
         array = self._checked(ids)
