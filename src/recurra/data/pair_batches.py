@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from recurra.contracts import PairBatch
 from recurra.data.batches import POOL, Batches
-from recurra.data.pairs import PairCorpus, Pairs
+from recurra.data.pair_split import Pairs
+from recurra.data.pairs import PairCorpus
 from recurra.data.rows import Rows
 from recurra.errors import ShapeError
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from recurra.data.rows import Rows
 from recurra.data.subwords import Subwords
 from recurra.data.vocabulary import EOS, UNK, Characters, Vocabulary, Words
 from recurra.errors import RunError
+
+PairVocabularyKind = Literal["words", "characters", "subwords"]
 
 SIDES = ("source", "target")
 LITERAL_EOS = re.compile(rf"(?<!\S){EOS}(?!\S)")
@@ -34,6 +36,37 @@ class Vocabularies:
 
     source: Vocabulary
     target: Vocabulary
+
+    @staticmethod
+    def build(
+        source: Sequence[str],
+        target: Sequence[str],
+        kinds: tuple[PairVocabularyKind, PairVocabularyKind],
+        *,
+        joint: bool = False,
+        minimum_count: int = 1,
+        maximum_size: int | None = None,
+        subword_size: int = 4000,
+    ) -> Vocabularies:
+        """The vocabularies of training lines, without newlines; the options are those of `PairConfig`.
+
+        Raises:
+            ConfigError: `subword_size` does not suit the text, or sentencepiece is not installed.
+            DataError: a vocabulary would hold only EOS and UNK.
+        """
+
+        def made(lines: Sequence[str], kind: PairVocabularyKind) -> Vocabulary:
+            text = "".join([line + "\n" for line in lines])
+            if kind == "words":
+                return Words.build(text, minimum_count, maximum_size)
+            if kind == "subwords":
+                return Subwords.build(text, subword_size)
+            return Characters.build(text, "eos", minimum_count, maximum_size)
+
+        if joint:
+            both = made([*source, *target], kinds[0])
+            return Vocabularies(both, both)
+        return Vocabularies(made(source, kinds[0]), made(target, kinds[1]))
 
     @property
     def joint(self) -> bool:

@@ -5,6 +5,7 @@ N lines, W distinct words, D divisions of all words together.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,7 +46,7 @@ class SubwordSampler:
             ends.append(len(words))
         self._words = np.array(words, np.int64)
         self._line_offsets = np.array(ends, np.int64)  # [N + 1]
-        self._divisions, self._bounds, self._cumulative = _candidates(numbers, vocabulary, alpha)
+        self._divisions, self._bounds, self._cumulative = _candidates(list(numbers), vocabulary, alpha)
 
     def draw(self, seed: int, epoch: int, otherwise: Rows) -> Rows:
         """One row per line, EOS last, a function of (seed, epoch).
@@ -57,8 +58,8 @@ class SubwordSampler:
         generator = np.random.default_rng((seed % 2**64, epoch, self._stream))
         drawn = self._words + generator.random(len(self._words))
         choice = np.searchsorted(self._cumulative, drawn, side="right")
-        # Rounding may have left a word's last cumulative probability a little below its bound.
-        choice = np.minimum(choice, self._bounds[self._words + 1] - 1)
+        # Rounding may have carried a draw across the border to a neighbouring word.
+        choice = np.clip(choice, self._bounds[self._words], self._bounds[self._words + 1] - 1)
         parts = self._divisions.select(choice)
         rows = Rows(parts.ids, parts.offsets[self._line_offsets])
         long = rows.lengths > self._max_length
@@ -74,7 +75,7 @@ def _words(line: str) -> list[str]:
 
 
 def _candidates(
-    words: Sequence[str] | dict[str, int], vocabulary: Subwords, alpha: float
+    words: Sequence[str], vocabulary: Subwords, alpha: float
 ) -> tuple[Rows, NDArray[np.int64], NDArray[np.float64]]:
     """The divisions of the end of a line and then of each word.
 
@@ -83,17 +84,19 @@ def _candidates(
         bounds: `[W + 2]`: word w has the divisions bounds[w] to bounds[w + 1].
         cumulative: `[D]`: w plus the probability of this division of word w and those before it.
     """
-    blocks = [Rows(np.zeros(1, np.int64), np.array([0, 1]))]
-    bounds, cumulative = [0, 1], [np.ones(1)]
-    for word, text in enumerate(words, 1):
-        divisions, scores = vocabulary.candidates(text, CANDIDATES)
-        weights = np.exp(alpha * (np.array(scores) - scores[0]))
-        cumulative.append(word + np.cumsum(weights) / weights.sum())
-        bounds.append(bounds[-1] + len(divisions))
-        blocks.append(
-            Rows(
-                np.array([index for division in divisions for index in division], np.int64),
-                np.cumsum([0, *map(len, divisions)]),
-            )
-        )
-    return Rows.join(blocks), np.array(bounds), np.concatenate(cumulative)
+    # Plain arrays, as a list for each of a million divisions would take hundreds of megabytes.
+    ids, offsets, bounds = array("q", [0]), array("q", [0, 1]), array("q", [0, 1])
+    for word in words:
+        for division in vocabulary.candidates(word, CANDIDATES):
+            ids.extend(division)
+            offsets.append(len(ids))
+        bounds.append(len(offsets) - 1)
+    divisions = Rows(np.array(ids, np.int64), np.array(offsets, np.int64))
+    firsts = np.array(bounds[:-1], np.int64)  # the most probable division of each word
+    counts = np.diff(bounds)
+    scores = np.add.reduceat(vocabulary.scores()[divisions.ids], divisions.offsets[:-1])
+    weights = np.exp(alpha * (scores - np.repeat(scores[firsts], counts)))
+    sums = np.cumsum(weights)
+    before = np.repeat(sums[firsts] - weights[firsts], counts)
+    probability = (sums - before) / np.repeat(np.add.reduceat(weights, firsts), counts)
+    return divisions, np.array(bounds, np.int64), np.repeat(np.arange(len(counts)), counts) + probability

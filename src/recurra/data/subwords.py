@@ -92,11 +92,14 @@ class Subwords(Vocabulary):
         pieces: list[str] = self._processor.encode(line, out_type=str)
         return pieces
 
-    def candidates(self, text: str, most: int) -> tuple[list[list[int]], list[float]]:
-        """The `most` most probable divisions of a piece of one line, best first, with their log-probabilities."""
-        divisions = self._processor.nbest_encode(text, nbest_size=most, out_type=int)
-        score = self._processor.get_score
-        return divisions, [sum(map(score, division)) for division in divisions]
+    def candidates(self, text: str, most: int) -> list[list[int]]:
+        """The `most` most probable divisions of a piece of one line, as ids, best first."""
+        divisions: list[list[int]] = self._processor.nbest_encode(text, nbest_size=most, out_type=int)
+        return divisions
+
+    def scores(self) -> NDArray[np.float64]:
+        """The log-probability `[V]` of each subword; a division's is the sum over its subwords."""
+        return np.array([self._processor.get_score(index) for index in range(len(self))])
 
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
         """The text of ids `[T]`; UNK becomes U+FFFD."""
