@@ -23,6 +23,7 @@ from recurra.engine import BACKENDS
 from recurra.inspection.gradient_pictures import save_pictures
 from recurra.inspection.gradients import measure, verdict
 from recurra.layers.output import binary_cross_entropy
+from recurra.metrics.bleu import corpus_bleu
 from recurra.training.optimiser import clip_by_norm_, gradient_norm
 
 
@@ -305,3 +306,22 @@ def test_sampling_stops_at_eos_or_at_the_limit():
         assert item.stopped == (ids[-1] == eos)
         assert eos not in ids[:-1]
         assert item.stopped or len(ids) == 9
+
+
+def test_bleu_clips_counts_and_takes_the_mean_of_logarithms():
+    """Two references of "the cat the cat on the mat": 5/7, 4/6, 2/5, 1/4 and BP 1 give 46.71."""
+    references = ["The cat is on the mat.", "There is a cat on the mat."]
+    output = "The cat the cat on the mat."
+    plain = [line.lower().removesuffix(".") for line in (output, *references)]
+    both = corpus_bleu(plain[:1], [plain[1:]])
+    assert both.counts == "5/7 4/6 2/5 1/4"
+    assert both.brevity_penalty == 1
+    assert both.score == pytest.approx(46.71, abs=0.005)
+    mean_of_logs = sum(math.log(p) for p in (5 / 7, 4 / 6, 2 / 5, 1 / 4)) / 4
+    assert both.score == pytest.approx(100 * math.exp(mean_of_logs))
+    assert corpus_bleu(plain[:1], [plain[1:2]]).counts == "5/7 3/6 1/5 0/4"
+    for reference in plain[1:]:
+        same = corpus_bleu([reference], [plain[1:]])
+        assert same.matches == same.totals
+        assert same.precisions == pytest.approx((100,) * 4)
+        assert same.score == pytest.approx(100)

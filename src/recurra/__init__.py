@@ -32,7 +32,8 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
         LanguageModelConfig as LanguageModelConfig,
     )
     from recurra.tasks.language_run import LMRun as LMRun
-    from recurra.tasks.lm import LMConfig as LMConfig, load as load, resume as resume, train as train
+    from recurra.tasks.life import load as load, resume as resume, train as train
+    from recurra.tasks.lm import LMConfig as LMConfig
     from recurra.training.config import TrainingConfig as TrainingConfig
     from recurra.training.optimiser import OptimiserConfig as OptimiserConfig
     from recurra.training.schedule import ScheduleConfig as ScheduleConfig
@@ -63,7 +64,8 @@ _HOMES = {
         "recurra.layers.regularisation": ("Regularisation",),
         "recurra.models.language_model": ("LanguageModel", "LanguageModelConfig"),
         "recurra.tasks.language_run": ("LMRun",),
-        "recurra.tasks.lm": ("LMConfig", "load", "resume", "train"),
+        "recurra.tasks.life": ("load", "resume", "train"),
+        "recurra.tasks.lm": ("LMConfig",),
         "recurra.training.config": ("TrainingConfig",),
         "recurra.training.optimiser": ("OptimiserConfig",),
         "recurra.training.schedule": ("ScheduleConfig",),

@@ -44,10 +44,12 @@ class Verb:
 
 VERBS = (
     Verb("train lm", "train a language model on text", "recurra.cli.train:train_lm"),
+    Verb("train translate", "train a translator on pairs of lines", "recurra.cli.train:train_translate"),
     Verb("resume", "go on with a run that was stopped", "recurra.cli.train:resume"),
     Verb("evaluate", "score a run on its test text, or another", "recurra.cli.use:evaluate"),
     Verb("sample", "let a language model write", "recurra.cli.use:sample"),
     Verb("score", "say how probable each line of text is", "recurra.cli.use:score"),
+    Verb("bleu", "score a file of outputs against references", "recurra.cli.score_files:bleu"),
     Verb("inspect gradients", "see how far gradients reach back in time", "recurra.cli.look:gradients"),
     Verb("inspect gates", "colour a text by what each unit does", "recurra.cli.look:gates"),
     Verb("selfcheck", "compare every backend with the reference", "recurra.cli.bench:selfcheck"),

@@ -77,7 +77,7 @@ def gates(arguments: list[str]) -> None:
 
     from recurra.inspection.gates import inspect_gates
 
-    run = load_run(values)
+    run: LMRun = load_run(values, "lm")
     if run.model.note_sets:
         raise ConfigError("inspect gates: a model of note sets has no text to colour; use inspect gradients.")
     ids = run.vocabulary.encode_line(check_text("--text", values.text))
@@ -150,7 +150,7 @@ def _untrained(values: Namespace) -> tuple[Recurrent, Tensor, Path, list[dict[st
 
 def _of_a_run(values: Namespace) -> tuple[Recurrent, Tensor, Path, list[dict[str, Any]]]:
     """A run's layers, their inputs `[B, T, I]` on a text, the folder, and the lines of its metrics."""
-    run = load_run(values)
+    run: LMRun = load_run(values, "lm")
     inputs = _text_inputs(run, values.text, values.rows, values.length)
     return (
         run.model.rnn,

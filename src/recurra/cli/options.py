@@ -71,9 +71,9 @@ class Options:
         """Begin a group of options in the help."""
         self._group = self._parser.add_argument_group(title, description or None)
 
-    def positional(self, name: str, help: str, optional: bool = False) -> None:
-        """Add a positional argument, shown in capitals."""
-        extra: dict[str, Any] = {"nargs": "?"} if optional else {}
+    def positional(self, name: str, help: str, optional: bool = False, several: bool = False) -> None:
+        """Add a positional argument, shown in capitals: one, none or one, or a list of one or more."""
+        extra: dict[str, Any] = {"nargs": "?"} if optional else {"nargs": "+"} if several else {}
         self._parser.add_argument(name, type=str, metavar=name.upper(), help=help, **extra)
 
     def add(self, name: str, type: Any, default: Any, help: str, metavar: str | None = None) -> None:
@@ -101,7 +101,8 @@ class Options:
             self.group(f"{section.name}.*", titles.get(section.name, ""))
             kind = get_type_hints(config)[section.name]
             for key, hint, default, help in _keys(kind, section.name):
-                metavar = "FILE" if key in ("data.train", "data.valid", "data.test") else None
+                files = hint == list[str] and key.startswith(("data.train", "data.valid", "data.test"))
+                metavar = "FILE" if files else None
                 self.add(key, hint, default, help, metavar)
 
     # ---------------------------------------------------------------- parsing
@@ -233,8 +234,16 @@ def _keys(config: Any, prefix: str) -> Iterator[tuple[str, Any, Any, str]]:
 
 
 def field_help(config: type) -> dict[str, str]:
-    """What a dataclass's docstring says of each field, under its `Args:` or `Attributes:`; None is null there."""
-    text = re.sub(r"\bNone\b", "null", inspect.getdoc(config) or "")
+    """What the docstrings of a dataclass and of its bases say of each field, under `Args:` or `Attributes:`.
+
+    None is null there.
+    """
+    helps = [_docstring_help(base.__doc__ or "") for base in reversed(config.__mro__)]
+    return {name: help for each in helps for name, help in each.items()}
+
+
+def _docstring_help(docstring: str) -> dict[str, str]:
+    text = re.sub(r"\bNone\b", "null", inspect.cleandoc(docstring))
     section = re.search(r"^(?:Args|Attributes):\n((?:(?: .*)?\n?)*)", text, re.MULTILINE)
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section[1] if section else "", re.MULTILINE)
     return {name: " ".join(help.replace("`", "").split()).rstrip(".") for name, help in entries}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recurra.cli.options import FROM_COMMAND_LINE_ONLY, Options
+from recurra.errors import RunError
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
 
     from recurra.cells import Cell
-    from recurra.tasks.language_run import LMRun
 
 
 def add_cell(options: Options) -> None:
@@ -38,12 +38,18 @@ def own_cell(name: str | None) -> type[Cell] | None:
     return cell if is_path(name) else None
 
 
-def load_run(values: Namespace) -> LMRun:
-    """The run that the options `run` and `--model.cell` name.
+def load_run(values: Namespace, task: str) -> Any:
+    """The run, of that task, that the options `run` and `--model.cell` name.
 
     Raises:
-        RunError: it is missing, damaged, or of a cell whose code was not named.
+        RunError: it is missing, damaged, of another task, or of a cell whose code was not named.
     """
-    from recurra.tasks.lm import load
+    from recurra.tasks.life import load
 
-    return load(values.run, cell=own_cell(values.model.cell))
+    run = load(values.run, cell=own_cell(values.model.cell))
+    if run.task != task:
+        raise RunError(
+            f"{values.run}: expected a run of the task {task!r}, got one of {run.task!r}; "
+            f"`recurra train {task}` makes one."
+        )
+    return run

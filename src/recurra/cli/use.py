@@ -35,7 +35,8 @@ def evaluate(arguments: list[str]) -> None:
     options.add("data.test", list[str], None, "text files to score instead", "FILE")
     _add_output(options)
     values = options.parse(arguments)
-    figures = load_run(values).evaluate(values.data.test).as_dict()
+    run: LMRun = load_run(values, "lm")
+    figures = run.evaluate(values.data.test).as_dict()
     if values.json:
         print_json(figures)
         return
@@ -54,7 +55,7 @@ def sample(arguments: list[str]) -> None:
     from recurra.decode import SamplingConfig
 
     config = SamplingConfig(values.max_length, values.temperature, values.top_k, values.top_p, values.seed)
-    run = load_run(values)
+    run: LMRun = load_run(values, "lm")
     stepper = run.model.stepper(1, values.weights)
     stop_at_line_end = True if values.stop_at_line_end else None  # None: as the run's layout has it
     if values.prompt is None and not values.json and sys.stdin.isatty() and sys.stdout.isatty():
@@ -184,7 +185,7 @@ def score(arguments: list[str]) -> None:
     options.flag("choose", "a line holds alternatives, separated by tabs; print the most probable one")
     _add_output(options)
     values = options.parse(arguments)
-    run = load_run(values)
+    run: LMRun = load_run(values, "lm")
     encoding = run.data.encoding
     lines = _stdin_lines(encoding) if values.file is None else _file_lines(values.file, encoding)
     at_once = 1 if values.file is None else LINES_AT_ONCE

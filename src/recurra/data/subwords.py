@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, text_of, write_aside
+from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, text_of
+from recurra.durable import write_aside
 from recurra.errors import ConfigError, DataError, RunError
 
 SUBWORD_FILE_NAME = "subword.model"

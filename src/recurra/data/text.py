@@ -197,7 +197,7 @@ def _binary(before: str, name: str) -> DataError:
     line, column = _position(before)
     return DataError(
         f"{name}, line {line}: a binary file (byte 0x00 at column {column}). "
-        "Give a text file, or pass --data.vocabulary bytes."
+        "Give a text file (a language model takes any, with --data.vocabulary bytes)."
     )
 
 

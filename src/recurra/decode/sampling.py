@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from recurra.contracts import Step, Stepper
+from recurra.decode.checks import check_log_probs, check_symbols
+from recurra.decode.symbols import first_largest
 from recurra.errors import ConfigError, ShapeError
 
 ROWS_AT_ONCE = 64
@@ -215,11 +217,7 @@ class _Prompted:
         for position in range(self.config.max_length):
             random = torch.from_numpy(np.stack([next(uniform) for uniform in uniforms]))  # [R, V or 1]
             log_probs = step.log_probs.to("cpu", torch.float64)  # [R, V]
-            if bool(log_probs.isnan().any()):
-                raise ShapeError(
-                    "log_probs: the model's log-probabilities are not numbers (NaN); "
-                    "its weights or its inputs are damaged."
-                )
+            check_log_probs(log_probs)
             if self.note_sets:
                 symbols, own = _draw_notes(log_probs, random, self.config.temperature, self.forbidden)
                 stopped = torch.zeros(len(numbers), dtype=torch.bool)
@@ -247,10 +245,8 @@ def _check(
     config: SamplingConfig, size: int, stop: int | None, forbid: tuple[int, ...], note_sets: bool
 ) -> None:
     """Raise a ConfigError for symbols outside 0 .. size - 1 and for settings without meaning."""
-    for name, symbols in (("stop", () if stop is None else (stop,)), ("forbid", forbid)):
-        for symbol in symbols:
-            if not 0 <= symbol < size:
-                raise ConfigError(f"{name}: expected ids from 0 to {size - 1}, got {symbol}.")
+    check_symbols("stop", () if stop is None else (stop,), size)
+    check_symbols("forbid", forbid, size)
     if note_sets:
         given = {"top_k": config.top_k, "top_p": config.top_p, "stop": stop}
         for name, value in given.items():
@@ -295,7 +291,7 @@ def _draw_ids(
     if bool((allowed.amax(1) == -math.inf).any()):
         raise ConfigError("forbid: no symbol that is left has any probability; forbid fewer.")
     if config.temperature == 0:
-        ids = _first_largest(allowed)
+        ids = first_largest(allowed)
     else:
         cumulative = _probabilities(allowed, config).cumsum(1)  # [R, V]
         total = cumulative[:, -1:].contiguous()
@@ -303,12 +299,6 @@ def _draw_ids(
         # Rounding may carry random * total up to total: the last symbol of positive probability is meant.
         ids = torch.minimum(ids, torch.searchsorted(cumulative, total))[:, 0]
     return ids, log_probs.gather(1, ids[:, None])[:, 0]
-
-
-def _first_largest(scores: Tensor) -> Tensor:
-    """The lowest id `[R]` among the largest of each row; `argmax` promises no order among equals."""
-    ids = torch.arange(scores.shape[1]).expand_as(scores)
-    return ids.where(scores == scores.amax(1, keepdim=True), scores.shape[1]).amin(1)
 
 
 def _probabilities(log_probs: Tensor, config: SamplingConfig) -> Tensor:

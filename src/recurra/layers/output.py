@@ -15,13 +15,21 @@ from torch.nn import functional
 CHUNK_ELEMENTS = 1 << 23  # logits held at a time: 32 MiB in float32
 
 
-def cross_entropy_reference(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+def cross_entropy_reference(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """What `cross_entropy` computes, with all logits `[N, V]` in memory."""
-    return functional.cross_entropy(functional.linear(hidden, weight, bias).float(), targets, reduction="sum")
+    logits = functional.linear(hidden, weight, bias).float()
+    return functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+def cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """The sum over positions of −log softmax(W h + b)[target], in nats.
+
+    With label smoothing ε (Szegedy 2016, section 7) a position costs 1 − ε times that, and ε times the mean of
+    −log softmax(W h + b) over the vocabulary.
 
     The logits are computed in pieces of at most `CHUNK_ELEMENTS`, and so are their gradients, in the forward
     pass; the backward pass only scales them. It can be differentiated once.
@@ -31,14 +39,17 @@ def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: 
         weight: `[V, H]`.
         bias: `[V]` or None.
         targets: ids `[N]` (int64), from 0 to V − 1.
+        label_smoothing: ε, in [0, 1).
     """
-    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, targets)
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, targets, label_smoothing)
     return loss
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, smoothing: float
+    ) -> Tensor:
         wanted = ctx.needs_input_grad[:3]
         gradients = [
             torch.zeros_like(value) if needed and value is not None else None
@@ -51,11 +62,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             piece, expected = hidden[start : start + rows], targets[start : start + rows, None]
             logits = functional.linear(piece, weight, bias).to(total.dtype)  # [rows, V]
             log_probs = torch.log_softmax(logits, dim=1)
-            total -= log_probs.gather(1, expected).sum()
+            total -= (1.0 - smoothing) * log_probs.gather(1, expected).sum()
+            if smoothing:
+                total -= smoothing * log_probs.mean(1).sum()
             if not any(wanted):
                 continue
-            d_logits = torch.softmax(log_probs, dim=1)
-            d_logits.scatter_add_(1, expected, d_logits.new_full(expected.shape, -1.0))
+            d_logits = log_probs.exp_()
+            if smoothing:
+                d_logits -= smoothing / weight.shape[0]
+            d_logits[torch.arange(len(piece), device=piece.device), expected[:, 0]] += smoothing - 1.0
             d_logits = d_logits.to(piece.dtype)
             if d_hidden is not None:
                 torch.mm(d_logits, weight.to(piece.dtype), out=d_hidden[start : start + rows])
@@ -71,7 +86,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True
             raise RuntimeError("cross_entropy gives first derivatives only; use cross_entropy_reference.")
         scaled = (None if gradient is None else gradient * d_total for gradient in ctx.saved_tensors)
-        return (*scaled, None)
+        return (*scaled, None, None)
 
 
 def sampled_cross_entropy(

@@ -20,6 +20,7 @@ from recurra.engine.choose import check, check_name
 from recurra.engine.chunks import run_chunks
 from recurra.errors import CellError, ConfigError, ShapeError, StateError
 from recurra.layers.regularisation import Regularisation, check_probability, variational_mask
+from recurra.layers.reversal import reverse
 from recurra.layers.streaming import Streaming
 from recurra.layers.unroll import Unrolled
 
@@ -397,12 +398,3 @@ def _widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise ConfigError(f"hidden_size: expected a whole number of at least 1, got {width!r}.")
     return widths
-
-
-def reverse(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Each row `[T, ...]` of `x` backwards up to its length; what lies past it stays."""
-    if lengths is None:
-        return x.flip(1)
-    time = torch.arange(x.shape[1], device=x.device)
-    index = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # [B, T]
-    return x.gather(1, index.unsqueeze(-1).expand_as(x))

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from recurra.decode.sampling import SamplingConfig, sample
 from recurra.errors import ConfigError
 from recurra.metrics.perplexity import Score
 from recurra.models.language_model import LanguageModel
+from recurra.tasks.run import Run
 from recurra.training.loop import Result
 from recurra.training.run_directory import RunDirectory
 
@@ -53,15 +53,16 @@ class LineScore:
         return Score(-self.log_prob, len(self.tokens)).perplexity
 
 
-class LMRun:
+class LMRun(Run[LanguageModel]):
     """A language model's run, opened by `recurra.load` or returned by `recurra.train`.
 
     Attributes:
-        path: the run directory.
-        model: in evaluation mode.
+        data: how its text is read.
         vocabulary: of the run.
-        result: what training came to, where it was just trained.
+        model, path, config, device, result: as in every `Run`.
     """
+
+    task = "lm"
 
     def __init__(
         self,
@@ -72,27 +73,10 @@ class LMRun:
         evaluator: Callable[[Sequence[str] | None], Score],
         result: Result | None = None,
     ) -> None:
-        self.directory = directory
+        super().__init__(directory, model, result)
         self.data = data
-        self.model = model
         self.vocabulary = vocabulary
-        self.result = result
         self._evaluator = evaluator
-
-    @property
-    def path(self) -> Path:
-        """The run directory."""
-        return self.directory.path
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The resolved configuration, as in `config.yaml`."""
-        return self.directory.config
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.model.output_bias.device
 
     def evaluate(self, test: Sequence[str] | None = None) -> Score:
         """The score of the given files, or else of the configured test files, or else of the validation split.

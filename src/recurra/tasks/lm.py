@@ -5,36 +5,29 @@ B batch, T time, V vocabulary.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from recurra.cells import CELLS, Cell
+from recurra.cells import Cell
 from recurra.contracts import Batch, State
 from recurra.data.batches import evaluation_batches, training_batches
 from recurra.data.corpus import Corpus, Split, Tokens, load_corpus, load_test
 from recurra.data.notes import NoteSequences
 from recurra.data.text import TextConfig
 from recurra.data.vocabulary import Vocabulary
-from recurra.errors import ConfigError, RunError
 from recurra.metrics.perplexity import Score
 from recurra.models.language_model import LanguageModel, LanguageModelConfig
 from recurra.tasks.language_run import LMRun
+from recurra.tasks.task import Task
 from recurra.training.config import TrainingConfig
-from recurra.training.durable import json_bytes, read_json, write_aside
-from recurra.training.loop import Result, fit, initial_state, resolve_device
+from recurra.training.loop import Result
 from recurra.training.optimiser import OptimiserConfig
-from recurra.training.resume import apply_weights, model_tensors
-from recurra.training.run_directory import RunDirectory, check_free
+from recurra.training.run_directory import RunDirectory
 from recurra.training.schedule import ScheduleConfig
-
-TASK = "lm"
-TASK_FILE = "task.json"
 
 
 @dataclass(frozen=True)
@@ -100,123 +93,58 @@ def score_split(model: LanguageModel, split: Split, vocabulary: Vocabulary, stre
     return Score(total, tokens, characters, vocabulary.counted)
 
 
-def train(
-    config: LMConfig | None = None,
-    out: str | Path = "runs/lm",
-    cell: type[Cell] | None = None,
-    overwrite: bool = False,
-) -> LMRun:
-    """Train a language model into a new run directory.
+class LanguageModelling(Task[LMConfig, Vocabulary, Corpus, LanguageModel]):
+    """`recurra train lm`."""
 
-    Args:
-        config: everything but the place; None for all defaults, on the text of Python's documentation.
-        out: the run directory, which must not exist, or be an empty folder, unless `overwrite`.
-        cell: a cell of your own, instead of `config.model.cell`.
-        overwrite: replace a run that is there.
+    name = LMRun.task
+    config = LMConfig
 
-    Returns:
-        The run, with the weights that `training.weights` names. Ctrl-C ends it early: `run.result` says so,
-        and `resume` goes on.
+    def load_data(self, config: LMConfig, vocabulary: Vocabulary | None) -> Corpus:
+        """The corpus, in the ids of the given vocabulary or of one that is built from its training text."""
+        return load_corpus(config.data, vocabulary)
 
-    Raises:
-        ConfigError, DataError, RunError, TrainingError: one line each that says what to do.
-    """
-    config = _with_cell(config or LMConfig(), cell)
-    check_free(out, overwrite)
-    device = resolve_device(config.training.device)
-    corpus = load_corpus(config.data)
-    torch.manual_seed(config.training.seed)
-    model = build_model(config.model, corpus.vocabulary, cell).to(device)
-    job = LMJob(model, corpus, config.training)
-    job.batches(0)  # a text too short for one batch is said before anything is written
-    task = {
-        "task": TASK,
-        "format": 1,
-        "cell": config.model.cell,
-        "program": _program_digest(model),
-        "digests": corpus.digests,
-    }
+    def vocabulary_of(self, data: Corpus) -> Vocabulary:
+        """The corpus's own."""
+        return data.vocabulary
 
-    def write_files(folder: Path) -> None:
-        corpus.vocabulary.save(folder)
-        write_aside(folder / TASK_FILE, json_bytes(task))
+    def save_vocabulary(self, vocabulary: Vocabulary, folder: Path) -> None:
+        """Write `vocabulary.json`, and `subword.model` where there are subwords."""
+        vocabulary.save(folder)
 
-    parts = (config.training, config.optimiser, config.schedule)
-    known = _provenance(job)
-    start = initial_state(job, *parts, *known)
-    directory = RunDirectory.create(out, _plain(config), write_files, model_tensors(model), start, overwrite)
-    result = fit(job, *parts, directory, False, *known)
-    return _finish(job, config, directory, result, corpus.vocabulary)
+    def load_vocabulary(self, folder: Path) -> Vocabulary:
+        """Read them."""
+        return Vocabulary.load(folder)
 
+    def digests(self, data: Corpus) -> dict[str, str]:
+        """Of each split's files, and of the vocabulary."""
+        files = {f"data.{split}": digest for split, digest in data.digests.items()}
+        return files | {"vocabulary": data.vocabulary.digest}
 
-def resume(path: str | Path, cell: type[Cell] | None = None) -> LMRun:
-    """Go on with a run from its last complete state, to the end that its configuration names.
+    def build_model(
+        self, config: LMConfig, vocabulary: Vocabulary, cell: type[Cell] | None = None
+    ) -> LanguageModel:
+        """The model for a vocabulary, its weights drawn from torch's generator."""
+        return LanguageModel(config.model, len(vocabulary), cell, note_sets=vocabulary.kind == "notes")
 
-    Raises:
-        RunError: the run is damaged, or the data or the cell's program have changed since.
-    """
-    directory, config = _open(path)
-    corpus = load_corpus(config.data, Vocabulary.load(directory.path))
-    torch.manual_seed(config.training.seed)
-    model = _build(directory, config, corpus.vocabulary, cell, strict=True)
-    model.to(resolve_device(config.training.device))
-    job = LMJob(model, corpus, config.training)
-    parts = (config.training, config.optimiser, config.schedule)
-    result = fit(job, *parts, directory, True, *_provenance(job))
-    return _finish(job, config, directory, result, corpus.vocabulary)
+    def job(self, model: LanguageModel, data: Corpus, config: LMConfig) -> LMJob:
+        """Windows of text, and validation by loss."""
+        return LMJob(model, data, config.training)
+
+    def open(
+        self,
+        directory: RunDirectory,
+        config: LMConfig,
+        model: LanguageModel,
+        vocabulary: Vocabulary,
+        data: Corpus | None = None,
+        result: Result | None = None,
+    ) -> LMRun:
+        """The run, which samples, scores and evaluates."""
+        evaluator = _evaluator(config, model, vocabulary, data)
+        return LMRun(directory, config.data, model, vocabulary, evaluator, result)
 
 
-def load(path: str | Path, cell: type[Cell] | None = None, device: str = "cpu") -> LMRun:
-    """Open a run to use it.
-
-    Args:
-        path: the run directory.
-        cell: the class of a run's own cell; not needed for built-in ones.
-        device: "cpu", "cuda" or "auto".
-
-    Raises:
-        RunError: the run is missing or damaged, or its cell's code was not named.
-    """
-    directory, config = _open(path)
-    vocabulary = Vocabulary.load(directory.path)
-    model = _build(directory, config, vocabulary, cell, strict=False)
-    apply_weights(model, directory.load_weights(), directory.path)
-    model.to(resolve_device(device)).eval()
-    return LMRun(directory, config.data, model, vocabulary, _evaluator(config, model, vocabulary))
-
-
-def build_model(
-    config: LanguageModelConfig, vocabulary: Vocabulary, cell: type[Cell] | None = None
-) -> LanguageModel:
-    """The model for a vocabulary, its weights drawn from torch's generator."""
-    return LanguageModel(config, len(vocabulary), cell, note_sets=vocabulary.kind == "notes")
-
-
-def _provenance(job: LMJob) -> tuple[dict[str, str], dict[str, str]]:
-    """What a resumed run is held against: digests that must be the same, facts whose change is said."""
-    fingerprint = {f"data.{name}": digest for name, digest in job.corpus.digests.items()}
-    fingerprint |= {"vocabulary": job.corpus.vocabulary.digest, "model.cell": _program_digest(job.model)}
-    return fingerprint, {"backend": job.model.rnn.choose_backend()}
-
-
-def _program_digest(model: LanguageModel) -> str:
-    cell = next(module for module in model.modules() if isinstance(module, Cell))
-    return cell.program.digest
-
-
-def _finish(
-    job: LMJob, config: LMConfig, directory: RunDirectory, result: Result, vocabulary: Vocabulary
-) -> LMRun:
-    """The run with the weights to use, and its training curves drawn."""
-    from recurra.inspection.curves import save_training
-
-    apply_weights(job.model, directory.load_weights(), directory.path)
-    job.model.eval()
-    records = directory.metrics()
-    if records:  # an interruption may come before the first evaluation
-        save_training(records, directory.path / "plots" / "training.png")
-    evaluator = _evaluator(config, job.model, vocabulary, job.corpus)
-    return LMRun(directory, config.data, job.model, vocabulary, evaluator, result)
+TASK = LanguageModelling()
 
 
 def _evaluator(
@@ -234,74 +162,3 @@ def _evaluator(
         return score_split(model, split, vocabulary, 1 if continuous else config.training.batch_size)
 
     return evaluate
-
-
-def _with_cell(config: LMConfig, cell: type[Cell] | None) -> LMConfig:
-    """The configuration with the name of the cell's class in it."""
-    if cell is None:
-        return config
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, cell=cell.__name__))
-
-
-def _plain(config: LMConfig) -> dict[str, Any]:
-    """What `config.yaml` holds: every key resolved, files by their absolute paths."""
-    values = asdict(config)
-    for split in ("train", "valid", "test"):
-        values["data"][split] = [str(Path(path).resolve()) for path in values["data"][split]]
-    return values
-
-
-def _open(path: str | Path) -> tuple[RunDirectory, LMConfig]:
-    directory = RunDirectory.open(path)
-    task = read_json(directory.path / TASK_FILE)
-    if task.get("task") != TASK:
-        raise RunError(f"{directory.path}: expected a run of the task {TASK!r}, got {task.get('task')!r}.")
-    return directory, config_from_dict(directory.config, directory.path)
-
-
-def config_from_dict(values: Mapping[str, Any], source: str | Path) -> LMConfig:
-    """The configuration in a run's `config.yaml`.
-
-    Raises:
-        RunError: a key is unknown or missing, or a value is out of range; the file was changed or is foreign.
-    """
-    from recurra.layers.regularisation import Regularisation
-
-    try:
-        values = {key: dict(value) for key, value in values.items()}
-        values["model"]["regularisation"] = Regularisation(**values["model"]["regularisation"])
-        values["optimiser"]["betas"] = tuple(values["optimiser"]["betas"])
-        parts = {
-            "data": TextConfig,
-            "model": LanguageModelConfig,
-            "training": TrainingConfig,
-            "optimiser": OptimiserConfig,
-            "schedule": ScheduleConfig,
-        }
-        return LMConfig(**{name: part(**values.pop(name)) for name, part in parts.items()}, **values)
-    except (TypeError, KeyError, ValueError, ConfigError) as error:
-        raise RunError(
-            f"{source}/config.yaml: damaged or foreign ({error}); put the original file back."
-        ) from error
-
-
-def _build(
-    directory: RunDirectory, config: LMConfig, vocabulary: Vocabulary, cell: type[Cell] | None, strict: bool
-) -> LanguageModel:
-    """The model of a run, its cell's program held against the one recorded."""
-    name = config.model.cell
-    if cell is None and name not in CELLS:
-        raise RunError(
-            f"{directory.path}: the run's cell {name!r} is not built in; name its code, "
-            f"--model.cell FILE.py:{name} or cell={name}."
-        )
-    model = build_model(config.model, vocabulary, cell)
-    recorded = read_json(directory.path / TASK_FILE).get("program")
-    if recorded != _program_digest(model):
-        message = f"{directory.path}: the equations of cell {name!r} are not those the run was trained with"
-        if strict:
-            raise RunError(f"{message}; resume with the original code.")
-        import sys
-
-        print(f"recurra: {message}; its results may differ.", file=sys.stderr)
-    return model

@@ -12,21 +12,19 @@ DEFAULT_EPOCHS = 10.0
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How long, in which portions and on what a model is trained (keys `training.*`).
+class FitConfig:
+    """How long and on what a model is trained: what is common to all tasks (keys `training.*`).
 
     The run ends at the first of its limits; where none is given, after 10 epochs.
 
     Attributes:
-        batch_size: rows per batch.
-        bptt: steps per window, the length of truncated back-propagation through time.
         epochs: limit in passes over the training data; a fraction is allowed.
         steps: limit in updates.
         minutes: limit in wall-clock time from the first batch to the end of the last update, intermediate
             evaluations and earlier parts of a resumed run included.
         clip_norm: gradients are rescaled to this norm where theirs is larger; None: never.
         clip_value: where given, the gradients' entries are cut to ± this instead of clipping by norm.
-        accumulate: windows per update.
+        accumulate: batches per update.
         precision: float32, or bfloat16 for autocast of the forward pass, with weights in float32.
         seed: of initial weights, dropout and the order of the data.
         device: auto (CUDA if there is one), cpu or cuda.
@@ -34,14 +32,12 @@ class TrainingConfig:
         evaluate_every: in updates; None: once an epoch.
         save_every: in updates; None: with each evaluation (where saving takes under 5 % of the time), and
             every five minutes.
-        patience: stop when so many evaluations brought no better loss; None: never.
+        patience: stop when so many evaluations in a row were no better than the best; None: never.
         keep: how many checkpoints of the weights are kept.
         weights: which weights the run is used with afterwards: those of the best evaluation, or the last.
         tensorboard: write event files as well (needs the extra `tensorboard`).
     """
 
-    batch_size: int = 32
-    bptt: int = 64
     epochs: float | None = None
     steps: int | None = None
     minutes: float | None = None
@@ -60,8 +56,7 @@ class TrainingConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for key in ("batch_size", "bptt", "accumulate"):
-            _whole(key, getattr(self, key))
+        _whole("accumulate", self.accumulate)
         for key in ("steps", "threads", "evaluate_every", "save_every", "patience"):
             if getattr(self, key) is not None:
                 _whole(key, getattr(self, key))
@@ -81,6 +76,52 @@ class TrainingConfig:
             raise ConfigError(f"training.tensorboard: expected true or false, got {self.tensorboard!r}.")
         if self.epochs is None and self.steps is None and self.minutes is None:
             object.__setattr__(self, "epochs", DEFAULT_EPOCHS)
+
+
+@dataclass(frozen=True)
+class WindowBatches:
+    """In which portions a language model reads.
+
+    Attributes:
+        batch_size: rows per batch.
+        bptt: steps per window, the length of truncated back-propagation through time.
+    """
+
+    batch_size: int = 32
+    bptt: int = 64
+
+
+@dataclass(frozen=True)
+class TokenBatches:
+    """In which portions a translator reads.
+
+    Attributes:
+        batch_tokens: source and target symbols per batch.
+    """
+
+    batch_tokens: int = 3000
+
+
+# A dataclass takes the fields of its last base first: the portions head `--help` and `config.yaml`.
+
+
+@dataclass(frozen=True)
+class TrainingConfig(FitConfig, WindowBatches):
+    """How a language model is trained (keys `training.*`): the keys of `WindowBatches` and of `FitConfig`."""
+
+    def __post_init__(self) -> None:
+        for key in ("batch_size", "bptt"):
+            _whole(key, getattr(self, key))
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class PairTrainingConfig(FitConfig, TokenBatches):
+    """How a translator is trained (keys `training.*`): the keys of `TokenBatches` and of `FitConfig`."""
+
+    def __post_init__(self) -> None:
+        _whole("batch_tokens", self.batch_tokens)
+        super().__post_init__()
 
 
 def _whole(key: str, value: object) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recurra.errors import RunError
-from recurra.training.config import TrainingConfig
+from recurra.training.config import FitConfig
 
 
 @dataclass
@@ -26,8 +26,9 @@ class Counters:
     update_seconds: float = 0.0  # what the slowest of the last updates took
     evaluation_seconds: float = 0.0  # what the last evaluation took
     evaluated: int = 0  # step of the last evaluation
-    best_loss: float | None = None
+    best_loss: float | None = None  # of the best evaluation, as is the next
     best_step: int | None = None
+    best_criterion: float | None = None  # what made it the best
     waited: int = 0  # evaluations since the best one
     learning_rate: float = 0.0  # of the last update
 
@@ -53,11 +54,11 @@ class Counters:
         self.clipped += clipped
         self.updates += 1
 
-    def evaluation(self, loss: float) -> bool:
-        """An evaluation was made; whether it is the best one so far."""
-        better = self.best_loss is None or loss < self.best_loss
+    def evaluation(self, loss: float, criterion: float) -> bool:
+        """An evaluation was made; whether its criterion is the lowest so far."""
+        better = self.best_criterion is None or criterion < self.best_criterion
         if better:
-            self.best_loss, self.best_step = loss, self.step
+            self.best_loss, self.best_step, self.best_criterion = loss, self.step, criterion
         self.waited = 0 if better else self.waited + 1
         self.evaluated = self.step
         self.loss_sum = self.norm_sum = self.busy_seconds = 0.0
@@ -80,7 +81,7 @@ class Counters:
         }
         return {key: _finite(value) for key, value in line.items()}
 
-    def progress(self, config: TrainingConfig, elapsed: float) -> float:
+    def progress(self, config: FitConfig, elapsed: float) -> float:
         """The largest share used up of any limit, in [0, 1]; `elapsed` in seconds."""
         shares = [
             self.step / config.steps if config.steps is not None else 0.0,
@@ -89,7 +90,7 @@ class Counters:
         ]
         return min(1.0, max(shares))
 
-    def limit_reached(self, config: TrainingConfig, elapsed: float) -> str | None:
+    def limit_reached(self, config: FitConfig, elapsed: float) -> str | None:
         """The limit that forbids another update, if there is one.
 
         Under a limit in minutes an update is begun only if it may take twice as long as the slowest of the
@@ -105,7 +106,7 @@ class Counters:
             return "patience"
         return None
 
-    def evaluation_due(self, config: TrainingConfig, elapsed: float, ending: bool) -> bool:
+    def evaluation_due(self, config: FitConfig, elapsed: float, ending: bool) -> bool:
         """Whether to evaluate before the next update; always when the run is `ending`, but never twice.
 
         An evaluation that would use up what is left of the minutes is left out: that time is better spent
@@ -133,7 +134,7 @@ class Counters:
             raise RunError(f"{source}: values.json holds other counters than expected; damaged or foreign.")
         for name, value in values.items():
             whole = isinstance(getattr(cls, name), int)
-            optional = name in ("best_loss", "best_step")
+            optional = name in ("best_loss", "best_step", "best_criterion")
             if type(value) not in ((int,) if whole else (int, float)) and not (optional and value is None):
                 raise RunError(f"{source}: values.json: counters.{name} is {value!r}, not a number; damaged.")
         return cls(**values)

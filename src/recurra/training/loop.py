@@ -11,14 +11,13 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
 
-from recurra.contracts import Batch
 from recurra.errors import RunError, TrainingError
-from recurra.training.config import TrainingConfig
+from recurra.training.config import FitConfig
 from recurra.training.counters import Counters
 from recurra.training.display import Display, EventFiles, check_tensorboard
 from recurra.training.interrupt import Interrupt, Interrupted
@@ -26,13 +25,19 @@ from recurra.training.optimiser import OptimiserConfig
 from recurra.training.resume import check_fingerprint, model_tensors, pack_generators, unpack_generators
 from recurra.training.run_directory import ResumeState, RunDirectory
 from recurra.training.schedule import Schedule, ScheduleConfig
-from recurra.training.update import Job, Updater, resolve_device
+from recurra.training.update import BatchType, Job, Updater, resolve_device
 
-__all__ = ["Job", "Result", "TrainingConfig", "fit", "initial_state", "resolve_device"]
+__all__ = ["Job", "Result", "fit", "initial_state", "resolve_device"]
 
 SAVE_SECONDS = 300.0  # the longest time between two saves, unless `save_every` says otherwise
 SAVE_SHARE = 20.0  # an evaluation saves where the last save took less than 1/20 of the time since
-FIXED = {"training.batch_size", "training.bptt", "training.accumulate", "optimiser.name"}
+FIXED = {
+    "training.batch_size",
+    "training.bptt",
+    "training.batch_tokens",
+    "training.accumulate",
+    "optimiser.name",
+}
 VALUES = ("counters", "schedule", "settings", "fingerprint", "surroundings", "metrics")
 
 
@@ -46,7 +51,8 @@ class Result:
         tokens: targets trained on.
         seconds: wall clock from the first batch to the end of the last update.
         reason: what ended it: steps, epochs, minutes, patience or interrupted.
-        best_loss, best_step: of the best evaluation, None before the first.
+        best_loss, best_step: of the best evaluation, the one whose `criterion` (without one: whose loss) was
+            lowest; None before the first.
         metrics: the last line of `metrics.jsonl`, empty before the first.
     """
 
@@ -66,8 +72,8 @@ class Result:
 
 
 def initial_state(
-    job: Job,
-    config: TrainingConfig,
+    job: Job[BatchType],
+    config: FitConfig,
     optimiser_config: OptimiserConfig,
     schedule_config: ScheduleConfig,
     fingerprint: Mapping[str, str] | None = None,
@@ -82,8 +88,8 @@ def initial_state(
 
 
 def fit(
-    job: Job,
-    config: TrainingConfig,
+    job: Job[BatchType],
+    config: FitConfig,
     optimiser_config: OptimiserConfig,
     schedule_config: ScheduleConfig,
     run: RunDirectory,
@@ -125,7 +131,7 @@ def fit(
 
 @dataclass(frozen=True)
 class _Settings:
-    training: TrainingConfig
+    training: FitConfig
     optimiser: OptimiserConfig
     schedule: ScheduleConfig
     fingerprint: Mapping[str, str]
@@ -146,10 +152,10 @@ class _Settings:
         return {**own, **self.surroundings}
 
 
-class _Loop:
+class _Loop(Generic[BatchType]):
     """One call of `fit`."""
 
-    def __init__(self, job: Job, settings: _Settings, run: RunDirectory | None) -> None:
+    def __init__(self, job: Job[BatchType], settings: _Settings, run: RunDirectory | None) -> None:
         self.job, self.settings, self.config = job, settings, settings.training
         if self.config.tensorboard:
             check_tensorboard()
@@ -159,7 +165,7 @@ class _Loop:
         self.counters = Counters()
         self.metrics: dict[str, Any] = {}
         self.best: dict[str, Tensor] | None = None  # weights of the best evaluation, not yet on disk
-        self.batches: Sequence[Batch] = ()
+        self.batches: Sequence[BatchType] = ()
         self.recent: deque[float] = deque(maxlen=20)  # seconds of the last updates
         self.saved = (0, 0)  # step and evaluated step of the state on disk
         self.saving_seconds = 0.0
@@ -301,12 +307,14 @@ class _Loop:
         started = time.perf_counter()
         scores = self._scores()
         counters.evaluation_seconds = time.perf_counter() - started
-        loss = float(scores["loss"])
-        if not math.isfinite(loss):
-            raise self._spoiled(f"step {counters.step}: the validation loss is {loss}")
+        loss = scores["loss"]
+        criterion = scores.pop("criterion", loss)
+        for name, value in (("loss", loss), ("criterion", criterion)):
+            if not math.isfinite(value):
+                raise self._spoiled(f"step {counters.step}: the validation {name} is {value}")
         self.metrics = counters.metrics(scores)
-        self.schedule.evaluated(loss)
-        better = counters.evaluation(loss)
+        self.schedule.evaluated(criterion)
+        better = counters.evaluation(loss, criterion)
         if better:
             self.best = {name: tensor.clone() for name, tensor in model_tensors(self.updater.model).items()}
         self.run.append_metrics(self.metrics)
@@ -322,7 +330,7 @@ class _Loop:
         self.updater.model.eval()
         try:
             with torch.no_grad(), self.interrupt.breaking():
-                return self.job.evaluate()
+                return {name: float(value) for name, value in self.job.evaluate().items()}
         except Interrupted:
             # The evaluation is made again after resuming, with the same random numbers.
             unpack_generators(self.updater.device, generators, "the generators before the evaluation")

@@ -23,7 +23,7 @@ class ScheduleConfig:
 
     Attributes:
         name: constant; linear or cosine, from the full rate down to `final`; step, times `factor` every
-            `every` epochs; plateau, times `factor` when `patience` evaluations brought no better loss.
+            `every` epochs; plateau, times `factor` when `patience` evaluations were no better than the best.
         warmup_steps: updates over which the rate rises linearly from 0, with any schedule.
         final: of linear and cosine, the share of the rate at the end, in [0, 1].
         factor: of step and plateau, in (0, 1].
@@ -78,12 +78,12 @@ class Schedule:
             return warmup * config.factor ** math.floor(epoch / config.every)
         return warmup * self.scale
 
-    def evaluated(self, loss: float) -> None:
-        """Take note of an evaluation's loss."""
+    def evaluated(self, criterion: float) -> None:
+        """Take note of an evaluation: the number that is to fall."""
         if self.config.name != "plateau":
             return
-        if self.best is None or loss < self.best:
-            self.best, self.waited = loss, 0
+        if self.best is None or criterion < self.best:
+            self.best, self.waited = criterion, 0
             return
         self.waited += 1
         if self.waited >= self.config.patience:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from recurra.contracts import Batch, State
+from recurra.contracts import State
 from recurra.errors import ConfigError, TrainingError
-from recurra.training.config import TrainingConfig
+from recurra.training.config import FitConfig
 from recurra.training.optimiser import (
     OptimiserConfig,
     build_optimiser,
@@ -32,7 +32,28 @@ from recurra.training.resume import (
 )
 
 
-class Job(Protocol):
+class AnyBatch(Protocol):
+    """What the loop knows of a batch: a `Batch`, a `PairBatch` or another one with these."""
+
+    @property
+    def tokens(self) -> int:
+        """The true number of targets."""
+        ...
+
+    @property
+    def continues(self) -> bool:
+        """Whether the state of the batch before is carried into this one."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """The batch on a device."""
+        ...
+
+
+BatchType = TypeVar("BatchType", bound=AnyBatch)
+
+
+class Job(Protocol[BatchType]):
     """What is trained, on what, and how it is judged."""
 
     @property
@@ -40,23 +61,27 @@ class Job(Protocol):
         """What is trained."""
         ...
 
-    def batches(self, epoch: int) -> Sequence[Batch]:
+    def batches(self, epoch: int) -> Sequence[BatchType]:
         """The batches of an epoch (0, 1, ...): a pure function of the seed and the epoch."""
         ...
 
-    def loss(self, batch: Batch, state: State | None) -> tuple[Tensor, int, State | None]:
+    def loss(self, batch: BatchType, state: State | None) -> tuple[Tensor, int, State | None]:
         """The sum of the batch's losses in nats, its `batch.tokens`, and the state to carry on."""
         ...
 
     def evaluate(self) -> dict[str, float]:
-        """Numbers by name: `loss`, the mean of nats per token that is to fall, and whatever else there is.
+        """Numbers by name: `loss`, the mean of nats per token, and whatever else there is.
+
+        `criterion`, if it is among them, is the number that is to fall (minus BLEU, say): it decides which
+        weights are the best, when patience ends and when a plateau is reached, and is not recorded. It is
+        given with every evaluation or with none; without it the loss decides.
 
         Called in evaluation mode and without gradients.
         """
         ...
 
 
-class Updater:
+class Updater(Generic[BatchType]):
     """Changes a job's model: owns the optimiser and the carried state.
 
     Args:
@@ -65,7 +90,7 @@ class Updater:
         optimiser: which one.
     """
 
-    def __init__(self, job: Job, config: TrainingConfig, optimiser: OptimiserConfig) -> None:
+    def __init__(self, job: Job[BatchType], config: FitConfig, optimiser: OptimiserConfig) -> None:
         self.job, self.config = job, config
         self.device = resolve_device(config.device)
         self.model = job.model.to(self.device)
@@ -73,7 +98,7 @@ class Updater:
         self.optimiser = build_optimiser(self.model, optimiser)
         self.carried: State | None = None
 
-    def update(self, batches: Sequence[Batch], rate: float, step: int) -> tuple[float, int, float, bool]:
+    def update(self, batches: Sequence[BatchType], rate: float, step: int) -> tuple[float, int, float, bool]:
         """One step of the optimiser, on the mean per token over all of `batches`.
 
         Args:
@@ -101,7 +126,7 @@ class Updater:
         self.optimiser.step()
         return loss_sum, tokens, norm_value, clipped
 
-    def _backward(self, batch: Batch, tokens: int) -> Tensor:
+    def _backward(self, batch: BatchType, tokens: int) -> Tensor:
         """Add one window's gradients of the mean over `tokens`; returns the sum of its losses."""
         if self.device.type != "cpu":
             batch = batch.to(self.device)

@@ -1,0 +1,200 @@
+"""The decoder of an encoder–decoder: how embedding, recurrent layers, attention and readout are wired.
+
+B batch (R rows in decoding), T target steps, E embedding, H hidden, M memory, F features, Tx source length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recurra.cells import Cell
+from recurra.contracts import State
+from recurra.layers.attention import Attention, Memory
+from recurra.layers.recurrent import Recurrent
+
+Wiring = Literal["none", "bahdanau", "luong", "gnmt"]
+WIRINGS: tuple[str, ...] = get_args(Wiring)
+
+Attend = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From queries `[B, H]` to contexts `[B, M]` and weights `[B, Tx]`."""
+
+
+class Steps(Protocol):
+    """Recurrent layers one step at a time: `Recurrent.streaming()` or `Recurrent.unroll()`."""
+
+    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """The output and the new state."""
+        ...
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a decoder carries from one target symbol to the next.
+
+    Attributes:
+        states: of the layers below the attention, and of those above it where there are any.
+        fed: the features `[B, F]` before, where they are fed back.
+    """
+
+    states: tuple[State, ...]
+    fed: Tensor | None = None
+
+    def select(self, rows: Tensor) -> Carried:
+        """The given rows."""
+        fed = None if self.fed is None else self.fed.index_select(0, rows)
+        return Carried(tuple(state.select(rows) for state in self.states), fed)
+
+
+class Decoder(nn.Module):
+    """Recurrent layers over the target that look at the source by attention.
+
+        none      h_t = layers(y_{t−1})                            (Sutskever 2014)
+        bahdanau  c_t = attention(h_{t−1}), h_t = layers([y_{t−1}, c_t])
+                                                                   (Bahdanau 2015, section 3.1)
+        luong     h_t = layers(y_{t−1}), or layers([y_{t−1}, f_{t−1}]) with input feeding;
+                  c_t = attention(h_t)                             (Luong 2015, sections 3 and 3.3)
+        gnmt      b_t = bottom layer(y_{t−1}), c_t = attention(b_t), h_t = upper layers([b_t, c_t])
+                                                                   (Wu 2016, section 3; its own layer gives the query)
+
+    What the output layer sees are the features f_t = tanh(W [h_t, c_t] + b) (Luong 2015, equation 5); with
+    `bahdanau` f_t = tanh(W [h_t, c_t, y_{t−1}] + b), its deep output with tanh in place of maxout; with `none`
+    W h_t only.
+
+    Args:
+        cell: of every layer.
+        wiring: one of these.
+        embedding_size, hidden_size, num_layers: E, H, and all layers together.
+        memory_size: M.
+        features: F.
+        energy, attention_size: as in `Attention`.
+        input_feeding: of `luong`.
+        dropout: on the features and between layers.
+        options: further arguments of `Recurrent`.
+    """
+
+    def __init__(
+        self,
+        cell: type[Cell],
+        wiring: str,
+        embedding_size: int,
+        hidden_size: int,
+        num_layers: int,
+        memory_size: int,
+        features: int,
+        energy: str,
+        attention_size: int | None,
+        input_feeding: bool,
+        dropout: float,
+        options: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.wiring, self.input_feeding, self.dropout = wiring, input_feeding, dropout
+        self.features = features
+        below = 1 if wiring == "gnmt" else num_layers
+        width = embedding_size
+        if wiring == "bahdanau":
+            width += memory_size
+        elif input_feeding:
+            width += features
+        sizes = [(width, below)]
+        if wiring == "gnmt":
+            sizes.append((hidden_size + memory_size, num_layers - 1))
+        self.layers = nn.ModuleList(
+            Recurrent(cell, size, hidden_size, depth, dropout=dropout if depth > 1 else 0.0, **options)
+            for size, depth in sizes
+        )
+        self.attention = (
+            None if wiring == "none" else Attention(energy, hidden_size, memory_size, attention_size)
+        )
+        read = hidden_size + (memory_size if self.attention else 0)
+        read += embedding_size if wiring == "bahdanau" else 0
+        self.readout = nn.Linear(read, features)
+        nn.init.xavier_uniform_(self.readout.weight)
+        nn.init.zeros_(self.readout.bias)
+
+    @property
+    def feeds_back(self) -> bool:
+        """Whether a step's input depends on what the step before gave, so that it must go step by step."""
+        return self.wiring == "bahdanau" or self.input_feeding
+
+    def _layers(self, index: int) -> Recurrent:
+        layers = self.layers[index]
+        assert isinstance(layers, Recurrent)
+        return layers
+
+    def start(self, state: State) -> Carried:
+        """What is carried into the first step, from the states of all layers."""
+        states, first = [], 0
+        for layers in self.layers:
+            assert isinstance(layers, Recurrent)
+            states.append(State(state.layers[first : first + layers.num_layers]))
+            first += layers.num_layers
+        if not self.input_feeding:
+            return Carried(tuple(states))
+        weight = self.readout.weight
+        return Carried(tuple(states), weight.new_zeros(state.batch_size, self.features))
+
+    def forward(
+        self, embedded: Tensor, carried: Carried, memory: Memory | None, lengths: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The features `[B, T, F]` of whole targets, and the attention `[B, T, Tx]`, where nothing is fed back.
+
+        Args:
+            embedded: `[B, T, E]`, at each step the symbol before.
+            carried: what `start` gives.
+            memory: of the B sources; None without attention.
+            lengths: of the targets, `[B]`.
+        """
+        context = weights = None
+        h, _ = self._layers(0)(embedded, carried.states[0], lengths)
+        if self.attention is not None:
+            assert memory is not None
+            context, weights = self.attention(h, memory)
+        if self.wiring == "gnmt":
+            assert context is not None
+            h, _ = self._layers(1)(torch.cat([h, context], dim=-1), carried.states[1], lengths)
+        return self._read(h, context, embedded), weights
+
+    def step(
+        self, embedded: Tensor, carried: Carried, attend: Attend | None, steps: Sequence[Steps]
+    ) -> tuple[Tensor, Tensor | None, Carried]:
+        """The features `[B, F]` of one target symbol, the attention `[B, Tx]`, and what is carried on.
+
+        Args:
+            embedded: the symbol before, `[B, E]`.
+            carried: from the step before, or `start`.
+            attend: attention over each row's source; None without.
+            steps: of the layers below the attention, and of those above it where there are any.
+        """
+        context = weights = None
+        x = embedded
+        if self.wiring == "bahdanau":
+            assert attend is not None
+            top = carried.states[0].layers[-1][0]
+            context, weights = attend(next(iter(top.values())))
+            x = torch.cat([embedded, context], dim=-1)
+        elif carried.fed is not None:
+            x = torch.cat([embedded, carried.fed], dim=-1)
+        h, below = steps[0].step(x, carried.states[0])
+        states: tuple[State, ...] = (below,)
+        if attend is not None and context is None:
+            context, weights = attend(h)
+        if self.wiring == "gnmt":
+            assert context is not None
+            h, above = steps[1].step(torch.cat([h, context], dim=-1), carried.states[1])
+            states = (below, above)
+        features = self._read(h, context, embedded)
+        return features, weights, Carried(states, features if self.input_feeding else None)
+
+    def _read(self, h: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
+        parts = [h] if context is None else [h, context]
+        if self.wiring == "bahdanau":
+            parts.append(embedded)
+        read = self.readout(torch.cat(parts, dim=-1) if len(parts) > 1 else h).tanh()
+        return functional.dropout(read, self.dropout, self.training)

@@ -1,0 +1,136 @@
+"""An encoder–decoder as decoding sees it: one target symbol at a time, for any number of rows per source.
+
+S sources, R rows, K rows of the source that has most, Tx source length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from recurra.contracts import Step
+from recurra.layers.attention import Attention, Memory
+from recurra.models.decoder import Carried
+
+if TYPE_CHECKING:
+    from recurra.models.encoder_decoder import EncoderDecoder
+
+FEWER = 0.75  # sources that are left are moved together once they are no more than this share
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which source each row translates, and where the row stands among those of its source.
+
+    Attributes:
+        sources: `[R]`, a row of the memory each.
+        slots: `[R]`, from 0 to `depth` − 1.
+        depth: K.
+    """
+
+    sources: Tensor
+    slots: Tensor
+    depth: int
+
+    @classmethod
+    def of(cls, sources: Tensor, count: int) -> Rows:
+        """The rows of sources `[R]`, each from 0 to `count` − 1, in any order."""
+        counts = torch.bincount(sources, minlength=count)
+        order = torch.argsort(sources, stable=True)
+        firsts = counts.cumsum(0) - counts
+        slots = torch.empty_like(sources)
+        slots[order] = torch.arange(len(sources), device=sources.device) - firsts[sources[order]]
+        return cls(sources, slots, int(counts.max()) if len(sources) else 0)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The state of a `TranslatorStepper`: what the decoder carries, and what its rows attend to.
+
+    The memory is held once per source, not once per row.
+    """
+
+    carried: Carried
+    rows: Rows
+    memory: Memory | None
+
+
+class TranslatorStepper:
+    """A `Stepper` over an encoder–decoder, bound to S sources; row s of `start` translates source s.
+
+    It holds the weights as they are when it is made and computes in evaluation mode.
+
+    Args:
+        model: whose.
+        source: ids `[S, Tx]`.
+        lengths: `[S]`.
+        weights: as in `Recurrent.streaming`.
+    """
+
+    def __init__(
+        self, model: EncoderDecoder, source: Tensor, lengths: Tensor, weights: str | None = None
+    ) -> None:
+        self._model, self._source, self._lengths = model, source, lengths
+        self._steps = [layers.streaming(weights) for layers in model.decoder.layers]  # type: ignore[operator]
+
+    @torch.no_grad()
+    def start(self) -> Step:
+        """The distribution over the first symbol, after the zero input vector, one row per source."""
+        model, training = self._model, self._model.training
+        model.eval()
+        try:
+            memory, carried = model.encode(self._source, self._lengths)
+        finally:
+            model.train(training)
+        count = self._source.shape[0]
+        rows = Rows.of(torch.arange(count, device=self._source.device), count)
+        return self._next(torch.full_like(rows.sources, -1), Decoding(carried, rows, memory))
+
+    @torch.no_grad()
+    def step(self, symbols: Tensor, state: Decoding) -> Step:
+        """The distribution after `symbols` `[R]`."""
+        return self._next(symbols, state)
+
+    def select(self, state: Decoding, rows: Tensor) -> Decoding:
+        """The given rows `[R]` of a state; sources that no row is left of are given up."""
+        sources, memory = state.rows.sources.index_select(0, rows), state.memory
+        carried = state.carried.select(rows)
+        if memory is None:
+            return Decoding(carried, Rows(sources, sources, 0), None)
+        count = memory.values.shape[0]
+        left, where = torch.unique(sources, return_inverse=True)
+        if len(left) <= FEWER * count:
+            sources, memory, count = where, memory.select(left), len(left)
+        return Decoding(carried, Rows.of(sources, count), memory)
+
+    def _next(self, symbols: Tensor, state: Decoding) -> Step:
+        model, decoder = self._model, self._model.decoder
+        training = model.training
+        model.eval()
+        try:
+            attend = None
+            if decoder.attention is not None and state.memory is not None:
+                attend = _Attend(decoder.attention, state.memory, state.rows)
+            embedded = model.embed_target(symbols)
+            features, weights, carried = decoder.step(embedded, state.carried, attend, self._steps)
+            log_probs = model.log_probs(features)
+        finally:
+            model.train(training)
+        return Step(log_probs, Decoding(carried, state.rows, state.memory), weights)
+
+
+class _Attend:
+    """Attention of rows `[R]` to sources `[S]`: the rows of a source ask together."""
+
+    def __init__(self, attention: Attention, memory: Memory, rows: Rows) -> None:
+        self._attention, self._memory, self._rows = attention, memory, rows
+
+    def __call__(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        rows = self._rows
+        together = query.new_zeros(self._memory.values.shape[0], rows.depth, query.shape[-1])
+        together[rows.sources, rows.slots] = query
+        context, weights = self._attention(together, self._memory)
+        return context[rows.sources, rows.slots], weights[rows.sources, rows.slots]
