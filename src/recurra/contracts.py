@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from recurra.durable import write_aside
 from recurra.errors import StateError
 
 DIRECTIONS = ("forward", "backward")
@@ -118,13 +119,15 @@ class State:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the state as safetensors, aside first and then renamed."""
-        from safetensors.torch import save_file
+        """Write the state as safetensors: aside, flushed to the disk, renamed.
 
-        path = Path(path)
-        aside = path.with_name(path.name + ".part")
-        save_file({name: tensor.detach().contiguous().clone() for name, tensor in self.tensors()}, aside)
-        aside.replace(path)
+        Raises:
+            OSError: the disk is full or refuses; `path` is then what it was before.
+        """
+        from safetensors.torch import save
+
+        tensors = {name: tensor.detach().contiguous().clone() for name, tensor in self.tensors()}
+        write_aside(Path(path), save(tensors))
 
     @classmethod
     def load(cls, path: str | Path) -> State:

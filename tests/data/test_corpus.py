@@ -14,15 +14,6 @@ from recurra.data.vocabulary import Bytes, Words
 from recurra.errors import ConfigError, DataError
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(name: str, content: str | bytes) -> str:
-        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        return str(tmp_path / name)
-
-    return write
-
-
 def test_the_default_text_needs_no_file():
     corpus = load_corpus(TextConfig())
     text = default_text()

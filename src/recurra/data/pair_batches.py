@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from recurra.contracts import PairBatch
 from recurra.data.batches import POOL, Batches
-from recurra.data.pair_vocabularies import Rows
-from recurra.data.pairs import PairCorpus, Pairs
+from recurra.data.pair_split import Pairs
+from recurra.data.pairs import PairCorpus
+from recurra.data.rows import Rows
 from recurra.errors import ShapeError
 
 
@@ -71,8 +72,9 @@ class PairBatches(Batches[PairBatch]):
 
 
 def pair_batches(corpus: PairCorpus, batch_tokens: int, seed: int, epoch: int) -> PairBatches:
-    """The batches of one epoch of training."""
-    return PairBatches(corpus.train.source, corpus.train.target, batch_tokens, seed, epoch)
+    """The batches of one epoch of training, their subwords drawn anew where the corpus says so."""
+    source, target = corpus.draw(seed, epoch)
+    return PairBatches(source, target, batch_tokens, seed, epoch)
 
 
 def evaluation_pair_batches(pairs: Pairs, batch_tokens: int) -> PairBatches:
@@ -82,7 +84,8 @@ def evaluation_pair_batches(pairs: Pairs, batch_tokens: int) -> PairBatches:
 
 def padded(rows: Rows, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
     """The given rows `[B]` as ids `[B, T]` (int64), 0 past their ends, and their lengths `[B]` (int64)."""
-    starts, lengths = rows.offsets[indices], rows.lengths[indices]
+    starts = rows.offsets[indices]
+    lengths = rows.offsets[indices + 1] - starts
     steps = np.arange(lengths.max(initial=0))
     past = steps >= lengths[:, None]  # [B, T]
     positions = starts[:, None] + steps

@@ -1,6 +1,6 @@
-"""The vocabularies of pairs: one for each side, or one for both; rows of ids that end with EOS.
+"""The vocabularies of pairs: one for each side, or one for both.
 
-N rows, T time.
+T time.
 """
 
 from __future__ import annotations
@@ -10,59 +10,20 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.data.rows import Rows
 from recurra.data.subwords import Subwords
 from recurra.data.vocabulary import EOS, UNK, Characters, Vocabulary, Words
 from recurra.errors import RunError
 
+PairVocabularyKind = Literal["words", "characters", "subwords"]
+
 SIDES = ("source", "target")
 LITERAL_EOS = re.compile(rf"(?<!\S){EOS}(?!\S)")
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of ids, joined.
-
-    Args:
-        ids: `[M]` (int64), EOS (id 0) last in each row.
-        offsets: `[N + 1]` (int64): row i is `ids[offsets[i] : offsets[i + 1]]`.
-    """
-
-    ids: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """The length of each row `[N]` (int64), EOS counted."""
-        return np.diff(self.offsets)
-
-    def __getitem__(self, index: int) -> NDArray[np.int64]:
-        return self.ids[self.offsets[index] : self.offsets[index + 1]]
-
-    def select(self, rows: NDArray[np.int64]) -> Rows:
-        """The given rows `[R]`, in that order; they may repeat."""
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        shift = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return Rows(self.ids[np.arange(offsets[-1]) + shift], offsets)
-
-    def cut(self, longest: int) -> Rows:
-        """The rows, those longer than `longest` ended there: the last id kept is EOS."""
-        lengths = self.lengths
-        if not len(self) or lengths.max() <= longest:
-            return self
-        position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
-        last = np.repeat(lengths, lengths) - 1
-        # Of a long row the first longest - 1 symbols stay, and its own EOS.
-        kept = (position < longest - 1) | (position == last)
-        return Rows(self.ids[kept], np.concatenate([[0], np.cumsum(np.minimum(lengths, longest))]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +36,37 @@ class Vocabularies:
 
     source: Vocabulary
     target: Vocabulary
+
+    @staticmethod
+    def build(
+        source: Sequence[str],
+        target: Sequence[str],
+        kinds: tuple[PairVocabularyKind, PairVocabularyKind],
+        *,
+        joint: bool = False,
+        minimum_count: int = 1,
+        maximum_size: int | None = None,
+        subword_size: int = 4000,
+    ) -> Vocabularies:
+        """The vocabularies of training lines, without newlines; the options are those of `PairConfig`.
+
+        Raises:
+            ConfigError: `subword_size` does not suit the text, or sentencepiece is not installed.
+            DataError: a vocabulary would hold only EOS and UNK.
+        """
+
+        def made(lines: Sequence[str], kind: PairVocabularyKind) -> Vocabulary:
+            text = "".join([line + "\n" for line in lines])
+            if kind == "words":
+                return Words.build(text, minimum_count, maximum_size)
+            if kind == "subwords":
+                return Subwords.build(text, subword_size)
+            return Characters.build(text, "eos", minimum_count, maximum_size)
+
+        if joint:
+            both = made([*source, *target], kinds[0])
+            return Vocabularies(both, both)
+        return Vocabularies(made(source, kinds[0]), made(target, kinds[1]))
 
     @property
     def joint(self) -> bool:
@@ -115,6 +107,13 @@ class Vocabularies:
         """The ids `[T]` (int64) of one target line, EOS last, and whether they were cut to `max_length`."""
         return _encode_line(line, self.target, max_length)
 
+    def source_symbols(self, line: str) -> list[str]:
+        """What stands at each position of `encode_source(line)`, also where the id is UNK; EOS last."""
+        line = _one_line(line)
+        if isinstance(self.source, Subwords):
+            return [*self.source.pieces(line), EOS]
+        return [*(line.split() if isinstance(self.source, Words) else line), EOS]
+
     def decode_target(self, ids: Iterable[int] | NDArray[Any]) -> str:
         """The text of target ids `[T]` up to the first EOS, if there is one."""
         array = np.asarray(list(ids) if not hasattr(ids, "__array__") else ids, np.int64).reshape(-1)
@@ -133,10 +132,14 @@ def encode_lines(lines: Sequence[str], vocabulary: Vocabulary) -> Rows:
 
 
 def _encode_line(line: str, vocabulary: Vocabulary, max_length: int | None) -> tuple[NDArray[np.int64], bool]:
-    # A newline would end the row: what is one line for the caller stays one row.
-    rows = encode_lines([line.strip().replace("\n", " ")], vocabulary)
+    rows = encode_lines([_one_line(line)], vocabulary)
     cut = rows if max_length is None else rows.cut(max_length)
     return cut.ids, len(cut.ids) < len(rows.ids)
+
+
+def _one_line(line: str) -> str:
+    # A newline would end the row: what is one line for the caller stays one row.
+    return line.strip().replace("\n", " ")
 
 
 def _load(folder: Path) -> Vocabulary:

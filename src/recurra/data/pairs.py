@@ -1,31 +1,24 @@
-"""Pairs of lines, a source and its target: the configuration, the corpus, and what is held out.
-
-N lines, P pairs, S unique sources.
-"""
+"""Pairs of lines, a source and its target: the configuration, and the corpus that it describes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from recurra.data.pair_vocabularies import Rows, Vocabularies, encode_lines
-from recurra.data.parallel import Lines, read_columns, read_parallel
+from recurra.data.pair_split import LongLines, Pairs, encode_pairs, no_pair
+from recurra.data.pair_vocabularies import PairVocabularyKind, Vocabularies
+from recurra.data.parallel import Lines, hold_out, read_columns, read_parallel
 from recurra.data.pronunciation import pronunciations
+from recurra.data.rows import Rows
+from recurra.data.subword_sampling import SubwordSampler
 from recurra.data.subwords import Subwords
 from recurra.data.text import check_at_least, check_choice, check_encoding, check_paths
-from recurra.data.vocabulary import Characters, Vocabulary, Words
-from recurra.errors import ConfigError, DataError
+from recurra.errors import ConfigError
 
-PairVocabularyKind = Literal["words", "characters", "subwords"]
 Columns = Literal["source_target", "target_source"]
-LongLines = Literal["skip", "truncate"]
 
 SPLITS = ("train", "valid", "test")
-HELD_OUT_SEED = 20150119  # fixed, so that every run of the same files holds out the same sources
 
 
 @dataclass(frozen=True)
@@ -103,10 +96,13 @@ class PairConfig:
             check_at_least("data.maximum_size", self.maximum_size, 3)
         check_at_least("data.subword_size", self.subword_size, 3)
         check_at_least("data.max_length", self.max_length, 2)
-        _check_number("data.held_out", self.held_out, "more than 0 and less than 1", 0 < self.held_out < 1)
-        _check_number(
-            "data.subword_sampling", self.subword_sampling, "from 0 to 1", 0 <= self.subword_sampling <= 1
-        )
+        if not isinstance(self.joint, bool):
+            raise ConfigError(f"data.joint: expected true or false, got {self.joint!r}.")
+        held_out, sampling = _number("data.held_out", self.held_out), self.subword_sampling
+        if not 0 < held_out < 1:
+            raise ConfigError(f"data.held_out: expected more than 0 and less than 1, got {held_out}.")
+        if not 0 <= _number("data.subword_sampling", sampling) <= 1:
+            raise ConfigError(f"data.subword_sampling: expected 0 to 1, got {sampling}.")
         self._check_contradictions()
 
     def _check_files(self, split: str) -> None:
@@ -158,61 +154,10 @@ class PairConfig:
         return self.source_vocabulary or source, self.target_vocabulary or "words"
 
 
-def _check_number(name: str, value: Any, expected: str, holds: bool) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not holds:
-        raise ConfigError(f"{name}: expected a number {expected}, got {value!r}.")
-
-
-@dataclass(frozen=True)
-class PairCounts:
-    """What became of the lines of a split.
-
-    Args:
-        lines: all of them.
-        empty: left out of the loss, as a side is empty.
-        skipped: left out of the loss, as a side is longer than `max_length`.
-        truncated: kept, a side cut to `max_length`.
-    """
-
-    lines: int
-    empty: int
-    skipped: int
-    truncated: int
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """A split, as pairs for the loss and as unique sources for decoding.
-
-    Args:
-        source, target: the P pairs that the loss is taken over: neither side empty, none longer than
-            `max_length`, EOS last.
-        source_lines, target_lines: their text, whole.
-        sources: each of the S unique sources once, in order of first appearance, empty and long ones included;
-            those longer than `max_length` are cut to it.
-        source_text: their text, whole.
-        references: for each of them the unique targets it came with, in order.
-        truncated: `[S]` (bool), whether that source was cut.
-        counts: what became of the lines.
-    """
-
-    source: Rows
-    target: Rows
-    source_lines: list[str]
-    target_lines: list[str]
-    sources: Rows
-    source_text: list[str]
-    references: list[list[str]]
-    truncated: NDArray[np.bool_]
-    counts: PairCounts
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def tokens(self) -> int:
-        """The number of target symbols of the pairs, EOS counted."""
-        return len(self.target.ids)
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name}: expected a number, got {value!r}.")
+    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,37 +179,63 @@ class PairCorpus:
     digests: dict[str, str]
     config: PairConfig
 
+    def draw(self, seed: int, epoch: int) -> tuple[Rows, Rows]:
+        """Source and target rows of the training pairs for one epoch, a function of (seed, epoch).
+
+        They are those of `train`, but for sides of subwords under `data.subword_sampling`.
+        """
+        source, target = (
+            rows if sampler is None else sampler.draw(seed, epoch, rows)
+            for sampler, rows in zip(self._samplers, (self.train.source, self.train.target), strict=True)
+        )
+        return source, target
+
+    @cached_property
+    def _samplers(self) -> list[SubwordSampler | None]:
+        alpha, max_length = self.config.subword_sampling, self.config.max_length
+        lines = self.train.lines.select(self.train.used)
+        sides = (lines.source, self.vocabularies.source), (lines.target, self.vocabularies.target)
+        return [
+            SubwordSampler(side, vocabulary, alpha, max_length, stream)
+            if alpha and isinstance(vocabulary, Subwords)
+            else None
+            for stream, (side, vocabulary) in enumerate(sides)
+        ]
+
 
 def load_pairs(config: PairConfig, vocabularies: Vocabularies | None = None) -> PairCorpus:
     """Read every configured file, hold out, build the vocabularies (unless they are given), and encode.
 
     Raises:
-        ConfigError: the given vocabularies are of another kind than the configuration's.
+        ConfigError: the given vocabularies are of another kind than the configuration's; a package is missing.
         DataError: a file cannot be used, a vocabulary would be empty, or a split has no usable pair.
     """
     if vocabularies is not None:
         _check_kinds(vocabularies, config)
-    splits = {split: read_split(config, split) for split in SPLITS}
-    train = splits["train"] or pronunciations()
-    digests = {"train": train.digest} | {name: lines.digest for name, lines in splits.items() if lines}
-    wanted = ("valid", "test") if config.embedded else ("valid",)
-    missing = [split for split in wanted if splits[split] is None]
-    train, *held_out = hold_out(train, len(missing), config.held_out)
-    splits |= dict(zip(missing, held_out, strict=True))
-    vocabularies = vocabularies or build_vocabularies(train, config)
-    encoded = {
-        split: encode_pairs(lines, config, vocabularies)
-        for split, lines in (splits | {"train": train}).items()
-        if lines
+    splits = read_splits(config)
+    vocabularies = vocabularies or _build(splits["train"], config)
+    pairs = {
+        split: encode_pairs(lines, vocabularies, config.max_length, config.long_lines)
+        for split, lines in splits.items()
     }
-    return PairCorpus(
-        encoded["train"],
-        encoded["valid"],
-        encoded.get("test"),
-        vocabularies,
-        digests,
-        config,
-    )
+    own = {split for split in SPLITS if any(config.files(split))} | {"train"}
+    digests = {split: lines.digest for split, lines in splits.items() if split in own}
+    return PairCorpus(pairs["train"], pairs["valid"], pairs.get("test"), vocabularies, digests, config)
+
+
+def read_splits(config: PairConfig) -> dict[str, Lines]:
+    """The lines of `train` and `valid`, and of `test` where there is one, what is held out in its place.
+
+    Raises:
+        ConfigError: the default data's package is not installed.
+        DataError: a file cannot be used, or there are too few sources to hold out from.
+    """
+    given = {split: read_split(config, split) for split in SPLITS}
+    wanted = ("valid", "test") if config.embedded else ("valid",)
+    missing = [split for split in wanted if given[split] is None]
+    stays, *held_out = hold_out(given["train"] or pronunciations(), len(missing), config.held_out)
+    found = given | {"train": stays} | dict(zip(missing, held_out, strict=True))
+    return {split: lines for split, lines in found.items() if lines is not None}
 
 
 def read_split(config: PairConfig, split: str) -> Lines | None:
@@ -280,83 +251,36 @@ def read_split(config: PairConfig, split: str) -> Lines | None:
 
 
 def load_test_pairs(config: PairConfig, vocabularies: Vocabularies) -> Pairs:
-    """The pairs of the test files alone, encoded with the run's vocabularies.
+    """The test pairs alone, encoded with the run's vocabularies; the training files are not read.
 
     Raises:
-        ConfigError: there are no test files.
+        ConfigError: there are no test files; the default data's package is not installed.
         DataError: a file cannot be used, or has no usable pair.
     """
     lines = read_split(config, "test")
+    if lines is None and config.embedded:
+        lines = read_splits(config)["test"]
     if lines is None:
-        raise ConfigError("data.test: expected a file. Pass --data.test FILE.tsv, or both parallel files.")
-    return encode_pairs(lines, config, vocabularies)
-
-
-def hold_out(lines: Lines, parts: int, share: float) -> list[Lines]:
-    """The lines cut by source: what stays, then `parts` parts of `share` of the unique sources each.
-
-    The sources come in an order drawn with a fixed seed, as dictionaries are sorted; each keeps all its
-    targets. Pairs with an empty side stay.
-
-    Raises:
-        DataError: a part, or what stays, would be empty.
-    """
-    numbers: dict[str, int] = {}
-    known = [
-        numbers.setdefault(source, len(numbers)) if source and target else -1
-        for source, target in zip(lines.source, lines.target, strict=True)
-    ]
-    size = round(share * len(numbers))
-    if parts and not 0 < size * parts < len(numbers):
-        raise DataError(
-            f"{lines.name}: {len(numbers)} unique sources are too few to hold out a share of {share:g}. "
-            "Pass --data.valid FILE.tsv, or another --data.held_out."
+        raise ConfigError(
+            "data.test: expected a file. Pass --data.test FILE.tsv, or --data.test_source FILE and "
+            "--data.test_target FILE."
         )
-    order = np.random.default_rng(HELD_OUT_SEED).permutation(len(numbers))
-    part = np.zeros(len(numbers) + 1, np.int64)  # the last entry serves the pairs with an empty side
-    for index in range(parts):
-        part[order[index * size : (index + 1) * size]] = index + 1
-    return [_take(lines, np.flatnonzero(part[known] == index)) for index in range(parts + 1)]
+    return encode_pairs(lines, vocabularies, config.max_length, config.long_lines)
 
 
-def _take(lines: Lines, rows: NDArray[np.int64]) -> Lines:
-    indices = rows.tolist()
-    return Lines(
-        [lines.source[index] for index in indices],
-        [lines.target[index] for index in indices],
-        lines.digest,
-        lines.name,
+def _build(train: Lines, config: PairConfig) -> Vocabularies:
+    used = train.select(train.both())
+    if not used.source:
+        raise no_pair(train.name)
+    return Vocabularies.build(
+        used.source,
+        used.target,
+        config.kinds,
+        joint=config.joint,
+        minimum_count=config.minimum_count,
+        maximum_size=config.maximum_size,
+        subword_size=config.subword_size,
     )
-
-
-def build_vocabularies(train: Lines, config: PairConfig) -> Vocabularies:
-    """The configured vocabularies of the training lines.
-
-    Raises:
-        ConfigError: `data.subword_size` does not suit the text, or sentencepiece is not installed.
-        DataError: there is no usable pair, or a vocabulary would hold only EOS and UNK.
-    """
-    used = [
-        (source, target)
-        for source, target in zip(train.source, train.target, strict=True)
-        if source and target
-    ]
-    if not used:
-        raise _no_pair(train.name)
-    sides = [[pair[side] for pair in used] for side in (0, 1)]
-    if config.joint:
-        both = _build(sides[0] + sides[1], config.kinds[0], config)
-        return Vocabularies(both, both)
-    return Vocabularies(*(_build(side, kind, config) for side, kind in zip(sides, config.kinds, strict=True)))
-
-
-def _build(lines: Sequence[str], kind: PairVocabularyKind, config: PairConfig) -> Vocabulary:
-    text = "".join([line + "\n" for line in lines])
-    if kind == "words":
-        return Words.build(text, config.minimum_count, config.maximum_size)
-    if kind == "subwords":
-        return Subwords.build(text, config.subword_size)
-    return Characters.build(text, "eos", config.minimum_count, config.maximum_size)
 
 
 def _check_kinds(vocabularies: Vocabularies, config: PairConfig) -> None:
@@ -366,59 +290,3 @@ def _check_kinds(vocabularies: Vocabularies, config: PairConfig) -> None:
             f"data.source_vocabulary, data.target_vocabulary, data.joint: expected {have[0]}, {have[1]} and "
             f"{vocabularies.joint}, the run's own; got {config.kinds[0]}, {config.kinds[1]} and {config.joint}."
         )
-
-
-def encode_pairs(lines: Lines, config: PairConfig, vocabularies: Vocabularies) -> Pairs:
-    """The lines as pairs for the loss and as unique sources for decoding.
-
-    Raises:
-        DataError: no pair is left for the loss.
-    """
-    source, target = (
-        encode_lines(side, vocabulary)
-        for side, vocabulary in (
-            (lines.source, vocabularies.source),
-            (lines.target, vocabularies.target),
-        )
-    )
-    full = np.array([bool(s and t) for s, t in zip(lines.source, lines.target, strict=True)], bool)  # [N]
-    long = np.maximum(source.lengths, target.lengths) > config.max_length  # [N]
-    truncate = config.long_lines == "truncate"
-    used = np.flatnonzero(full if truncate else full & ~long)
-    counts = PairCounts(
-        lines=len(full),
-        empty=int((~full).sum()),
-        skipped=0 if truncate else int((full & long).sum()),
-        truncated=int((full & long).sum()) if truncate else 0,
-    )
-    if not len(used):
-        raise _no_pair(lines.name, counts.skipped, config.max_length)
-    references: dict[str, dict[str, None]] = {}
-    firsts = []
-    for index, (text, reference) in enumerate(zip(lines.source, lines.target, strict=True)):
-        if text not in references:
-            references[text] = {}
-            firsts.append(index)
-        references[text][reference] = None
-    unique = source.select(np.array(firsts))
-    kept = _take(lines, used)
-    return Pairs(
-        source=source.select(used).cut(config.max_length),
-        target=target.select(used).cut(config.max_length),
-        source_lines=kept.source,
-        target_lines=kept.target,
-        sources=unique.cut(config.max_length),
-        source_text=list(references),
-        references=[list(targets) for targets in references.values()],
-        truncated=unique.lengths > config.max_length,
-        counts=counts,
-    )
-
-
-def _no_pair(name: str, skipped: int = 0, max_length: int = 0) -> DataError:
-    if skipped:
-        return DataError(
-            f"{name}: no pair is left, {skipped} are longer than {max_length} symbols. Raise "
-            "--data.max_length, or pass --data.long_lines truncate."
-        )
-    return DataError(f"{name}: no line has both a source and a target; expected at least one that has.")

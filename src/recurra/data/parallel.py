@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recurra.data.text import decode_text, digest_of, read_bytes
 from recurra.errors import DataError
 
+HELD_OUT_SEED = 20150119  # fixed, so that every run of the same files holds out the same sources
 PARTING_NATS = 3.0  # how much better two runs of lines must agree in length before a line is named
 
 
@@ -30,6 +32,18 @@ class Lines:
     target: list[str]
     digest: str
     name: str
+
+    def both(self) -> NDArray[np.int64]:
+        """The lines of which neither side is empty `[P]` (int64)."""
+        return np.flatnonzero(
+            [bool(source and target) for source, target in zip(self.source, self.target, strict=True)]
+        )
+
+    def select(self, rows: NDArray[np.int64]) -> Lines:
+        """The given lines `[R]`, in that order."""
+        indices = rows.tolist()
+        source, target = ([side[index] for index in indices] for side in (self.source, self.target))
+        return Lines(source, target, self.digest, self.name)
 
 
 def read_parallel(
@@ -78,6 +92,33 @@ def read_columns(paths: Sequence[str], encoding: str, target_first: bool = False
             columns[1].append(second.strip())
     source, target = columns[::-1] if target_first else columns
     return Lines(source, target, digest_of(contents), ", ".join(paths))
+
+
+def hold_out(lines: Lines, parts: int, share: float) -> list[Lines]:
+    """The lines cut by source: what stays, then `parts` parts of `share` of the unique sources each.
+
+    The sources come in an order drawn with a fixed seed, as dictionaries are sorted; each keeps all its
+    targets. Pairs with an empty side stay.
+
+    Raises:
+        DataError: a part, or what stays, would be empty.
+    """
+    numbers: dict[str, int] = {}
+    known = [
+        numbers.setdefault(source, len(numbers)) if source and target else -1
+        for source, target in zip(lines.source, lines.target, strict=True)
+    ]
+    size = round(share * len(numbers))
+    if parts and not 0 < size * parts < len(numbers):
+        raise DataError(
+            f"{lines.name}: {len(numbers)} unique sources are too few to hold out a share of {share:g}. "
+            "Pass --data.valid FILE.tsv, or another --data.held_out."
+        )
+    order = np.random.default_rng(HELD_OUT_SEED).permutation(len(numbers))
+    part = np.zeros(len(numbers) + 1, np.int64)  # the last entry serves the pairs with an empty side
+    for index in range(parts):
+        part[order[index * size : (index + 1) * size]] = index + 1
+    return [lines.select(np.flatnonzero(part[known] == index)) for index in range(parts + 1)]
 
 
 def _lines(text: str) -> list[str]:

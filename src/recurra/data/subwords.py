@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, text_of, write_aside
+from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, text_of
+from recurra.durable import write_aside
 from recurra.errors import ConfigError, DataError, RunError
 
 SUBWORD_FILE_NAME = "subword.model"
@@ -86,6 +87,20 @@ class Subwords(Vocabulary):
             for pieces in self._processor.encode(lines[start : start + 10_000], out_type=int):
                 parts += [pieces, [self.line_end]]
         return np.array([index for part in parts[:-1] for index in part], np.int64)
+
+    def pieces(self, line: str) -> list[str]:
+        """The text of each id that `encode_line` gives for one line, unknown characters as they are."""
+        pieces: list[str] = self._processor.encode(line, out_type=str)
+        return pieces
+
+    def candidates(self, text: str, most: int) -> list[list[int]]:
+        """The `most` most probable divisions of a piece of one line, as ids, best first."""
+        divisions: list[list[int]] = self._processor.nbest_encode(text, nbest_size=most, out_type=int)
+        return divisions
+
+    def scores(self) -> NDArray[np.float64]:
+        """The log-probability `[V]` of each subword; a division's is the sum over its subwords."""
+        return np.array([self._processor.get_score(index) for index in range(len(self))])
 
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
         """The text of ids `[T]`; UNK becomes U+FFFD."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -21,6 +20,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.durable import write_aside
 from recurra.errors import ConfigError, DataError, RunError, ShapeError
 
 EOS, UNK = "<eos>", "<unk>"
@@ -82,7 +82,7 @@ class Vocabulary(ABC):
         return hashlib.sha256(_json(self._content()).encode()).hexdigest()
 
     def save(self, folder: str | Path) -> None:
-        """Write `vocabulary.json` into an existing folder, aside first and then renamed."""
+        """Write `vocabulary.json` into an existing folder: aside, flushed, renamed."""
         write_aside(Path(folder) / FILE_NAME, _json({"format": FORMAT, **self._content()}).encode())
 
     @staticmethod
@@ -336,16 +336,6 @@ def _label(character: str) -> str:
 
 def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=0, sort_keys=True)
-
-
-def write_aside(path: Path, data: bytes) -> None:
-    """Write a whole file under another name, flush it to the disk, and rename it into place."""
-    aside = path.with_name(path.name + ".part")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def _symbols(content: dict[str, Any], key: str, path: Path, reserved: set[str]) -> list[str]:

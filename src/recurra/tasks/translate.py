@@ -16,8 +16,9 @@ from torch import Tensor
 from recurra.cells import Cell
 from recurra.contracts import PairBatch, State
 from recurra.data.pair_batches import evaluation_pair_batches, pair_batches
+from recurra.data.pair_split import PairCounts
 from recurra.data.pair_vocabularies import Vocabularies
-from recurra.data.pairs import SPLITS, PairConfig, PairCorpus, PairCounts, load_pairs
+from recurra.data.pairs import SPLITS, PairConfig, PairCorpus, load_pairs
 from recurra.errors import ConfigError
 from recurra.metrics.by_name import METRICS, metric_named, score_outputs
 from recurra.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from recurra.contracts import PairBatch
 from recurra.data.pair_batches import evaluation_pair_batches
+from recurra.data.pair_split import Pairs
 from recurra.data.pair_vocabularies import Vocabularies
-from recurra.data.pairs import PairCorpus, Pairs, load_pairs, load_test_pairs
+from recurra.data.pairs import PairCorpus, load_pairs, load_test_pairs
 from recurra.decode import BeamConfig, Ensemble, Hypothesis, beam_search, greedy
 from recurra.errors import ConfigError, RunError
 from recurra.metrics.by_name import Scored, score_outputs

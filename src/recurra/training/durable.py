@@ -1,9 +1,8 @@
-"""Files that are whole or absent: written aside, flushed to the disk, renamed; and read with care."""
+"""A run's files: what is written to them, as bytes, and reading them with care."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,45 +12,6 @@ from torch import Tensor
 from recurra.errors import RunError
 
 FORMAT = {"format": "pt", "made_by": "recurra"}
-
-
-def write_aside(path: Path, data: bytes) -> None:
-    """Write `data` beside `path`, flush it to the disk, and rename it to `path`.
-
-    Raises:
-        OSError: the disk is full or refuses; `path` is then what it was before.
-    """
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        write_flushed(aside, data)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    flush_folder(path.parent)
-
-
-def write_flushed(path: Path, data: bytes) -> None:
-    """Write a file that nothing names yet, and flush it to the disk.
-
-    Raises:
-        OSError: the disk is full or refuses.
-    """
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename inside it outlives a power cut."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:

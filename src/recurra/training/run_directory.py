@@ -28,17 +28,15 @@ from typing import Any
 
 from torch import Tensor
 
+from recurra.durable import flush_folder, write_aside, write_flushed
 from recurra.errors import RunError, TrainingError
 from recurra.training.durable import (
     check_tensors,
-    flush_folder,
     json_bytes,
     read_json,
     read_tensors,
     read_yaml,
     tensor_bytes,
-    write_aside,
-    write_flushed,
 )
 
 CONFIG, WEIGHTS, METRICS = "config.yaml", "model.safetensors", "metrics.jsonl"

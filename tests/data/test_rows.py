@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from recurra.data.rows import Rows
+
+RAGGED = [[5, 3, 0], [0], [7, 7, 2, 9, 0], [4, 0], [], [6, 0]]
+
+
+def make_rows(rows: list[list[int]]) -> Rows:
+    return Rows(np.array([index for row in rows for index in row], np.int64), np.cumsum([0, *map(len, rows)]))
+
+
+def as_lists(rows: Rows) -> list[list[int]]:
+    return [row.tolist() for row in rows]
+
+
+def test_rows_are_a_sequence():
+    rows = make_rows(RAGGED)
+    assert len(rows) == 6
+    assert as_lists(rows) == RAGGED
+    assert rows[-3].tolist() == [4, 0]
+    assert rows.lengths.tolist() == [3, 1, 5, 2, 0, 2]
+    with pytest.raises(IndexError):
+        rows[6]
+
+
+@settings(max_examples=50, deadline=None)
+@given(chosen=st.lists(st.integers(0, 5), max_size=9))
+def test_select_takes_rows_in_any_order_and_number(chosen):
+    selected = make_rows(RAGGED).select(np.array(chosen, np.int64))
+    assert as_lists(selected) == [RAGGED[index] for index in chosen]
+
+
+def test_cut_keeps_the_end_of_a_row():
+    rows = make_rows(RAGGED)
+    assert as_lists(rows.cut(2)) == [[5, 0], [0], [7, 0], [4, 0], [], [6, 0]]
+    assert as_lists(rows.cut(4)) == [[5, 3, 0], [0], [7, 7, 2, 0], [4, 0], [], [6, 0]]
+    assert rows.cut(5) is rows
+
+
+def test_join_puts_parts_one_after_the_other():
+    parts = make_rows(RAGGED[:2]), make_rows([]), make_rows(RAGGED[2:])
+    assert as_lists(Rows.join(parts)) == RAGGED

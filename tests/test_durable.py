@@ -1,0 +1,90 @@
+"""Files that are whole or absent, and what is saved through them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from recurra.contracts import State
+from recurra.data.vocabulary import Words
+from recurra.durable import write_aside
+from recurra.errors import StateError
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A disk that takes the bytes and refuses to keep them."""
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+
+def state(seed: int) -> State:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw() -> torch.Tensor:
+        return torch.randn(3, 5, generator=generator, dtype=torch.float64)
+
+    return State((({"h": draw(), "c": draw().T.contiguous().T}, {"h": draw()[:, ::2]}), ({"h": draw()},)))
+
+
+def test_a_file_is_replaced_whole_and_flushed_before_it_has_its_name(tmp_path, monkeypatch):
+    path, seen = tmp_path / "file", []
+    path.write_bytes(b"old")
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        seen.append((path.read_bytes(), sorted(entry.name for entry in tmp_path.iterdir())))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_aside(path, b"new")
+    # First the file beside, then, once renamed, the folder.
+    assert seen == [(b"old", [".file.part", "file"]), (b"new", ["file"])]
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda path: write_aside(path, b"new"),
+        lambda path: state(1).save(path),
+        lambda path: Words(["b"]).save(path.parent),
+    ],
+    ids=["bytes", "state", "vocabulary"],
+)
+def test_a_full_disk_leaves_what_was_there(tmp_path, full_disk, save):
+    path = tmp_path / "vocabulary.json"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match="No space left on device"):
+        save(path)
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["vocabulary.json"]
+
+
+def test_a_saved_state_is_the_same_state(tmp_path):
+    """Over an older one, tensors that share memory or are not contiguous included."""
+    shared = torch.randn(3, 4)
+    one = State((({"h": shared, "c": shared},),))
+    one.save(tmp_path / "state")
+    assert all(torch.equal(tensor, shared) for tensor in State.load(tmp_path / "state").as_dict().values())
+    two = state(2)
+    two.save(str(tmp_path / "state"))
+    loaded = State.load(tmp_path / "state").as_dict()
+    assert loaded.keys() == two.as_dict().keys()
+    for name, tensor in two.tensors():
+        torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff" * 40])
+def test_what_is_no_saved_state_is_refused(tmp_path: Path, content: bytes | None):
+    path = tmp_path / "state"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StateError, match=r"state: not a saved state \("):
+        State.load(path)
