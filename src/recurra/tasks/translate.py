@@ -21,7 +21,10 @@ from recurra.data.pair_vocabularies import Vocabularies
 from recurra.data.pairs import SPLITS, PairConfig, PairCorpus, load_pairs
 from recurra.errors import ConfigError
 from recurra.metrics.by_name import METRICS, metric_named, score_outputs
-from recurra.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from recurra.models.encoder_decoder import EncoderDecoder
+from recurra.models.transformer import Transformer
+from recurra.models.translation_config import EncoderDecoderConfig
+from recurra.models.translation_model import TranslationModel
 from recurra.tasks.task import Task
 from recurra.tasks.translation_run import TranslationRun, mean_loss, outputs_of
 from recurra.training.checks import check_name
@@ -90,7 +93,7 @@ class TranslateConfig:
 class TranslateJob:
     """What the training loop sees of a translation: its batches, its loss, its validation scores."""
 
-    def __init__(self, model: EncoderDecoder, corpus: PairCorpus, config: TranslateConfig) -> None:
+    def __init__(self, model: TranslationModel, corpus: PairCorpus, config: TranslateConfig) -> None:
         self.model = model
         self.corpus = corpus
         self.config = config
@@ -127,7 +130,7 @@ class TranslateJob:
         return {"loss": loss.nats, "perplexity": loss.perplexity, **figures, **criterion}
 
 
-class Translation(Task[TranslateConfig, Vocabularies, PairCorpus, EncoderDecoder]):
+class Translation(Task[TranslateConfig, Vocabularies, PairCorpus, TranslationModel]):
     """`recurra train translate`."""
 
     name = TranslationRun.task
@@ -162,12 +165,14 @@ class Translation(Task[TranslateConfig, Vocabularies, PairCorpus, EncoderDecoder
 
     def build_model(
         self, config: TranslateConfig, vocabulary: Vocabularies, cell: type[Cell] | None = None
-    ) -> EncoderDecoder:
+    ) -> TranslationModel:
         """The model for two vocabularies, its weights drawn from torch's generator."""
         sizes = (len(vocabulary.source), len(vocabulary.target))
+        if config.model.architecture == "transformer":
+            return Transformer(config.model, *sizes, vocabulary.joint)
         return EncoderDecoder(config.model, *sizes, vocabulary.joint, cell)
 
-    def job(self, model: EncoderDecoder, data: PairCorpus, config: TranslateConfig) -> TranslateJob:
+    def job(self, model: TranslationModel, data: PairCorpus, config: TranslateConfig) -> TranslateJob:
         """Batches of pairs, and validation by loss and by score."""
         return TranslateJob(model, data, config)
 
@@ -175,7 +180,7 @@ class Translation(Task[TranslateConfig, Vocabularies, PairCorpus, EncoderDecoder
         self,
         directory: RunDirectory,
         config: TranslateConfig,
-        model: EncoderDecoder,
+        model: TranslationModel,
         vocabulary: Vocabularies,
         data: PairCorpus | None = None,
         result: Result | None = None,

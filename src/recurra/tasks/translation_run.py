@@ -24,7 +24,7 @@ from recurra.decode import BeamConfig, Ensemble, Hypothesis, beam_search, greedy
 from recurra.errors import ConfigError, RunError
 from recurra.metrics.by_name import Scored, score_outputs
 from recurra.metrics.perplexity import Score
-from recurra.models.encoder_decoder import EncoderDecoder
+from recurra.models.translation_model import TranslationModel
 from recurra.tasks.run import Run
 from recurra.training.loop import Result
 from recurra.training.run_directory import RunDirectory
@@ -101,7 +101,7 @@ class Evaluation:
 
 
 @torch.no_grad()
-def mean_loss(model: EncoderDecoder, batches: Iterable[PairBatch]) -> Score:
+def mean_loss(model: TranslationModel, batches: Iterable[PairBatch]) -> Score:
     """The cost of every target symbol under the model in evaluation mode."""
     device = next(model.parameters()).device
     training = model.training
@@ -118,7 +118,7 @@ def mean_loss(model: EncoderDecoder, batches: Iterable[PairBatch]) -> Score:
 
 
 def search(
-    models: Sequence[EncoderDecoder], sources: Sequence[Ids], config: BeamConfig | None, stop: int
+    models: Sequence[TranslationModel], sources: Sequence[Ids], config: BeamConfig | None, stop: int
 ) -> Iterator[tuple[int, list[Hypothesis]]]:
     """What is found for each source, in an order of its own, that of their lengths.
 
@@ -151,7 +151,7 @@ def search(
 
 
 def outputs_of(
-    model: EncoderDecoder,
+    model: TranslationModel,
     vocabularies: Vocabularies,
     sources: Sequence[Ids],
     text: Sequence[str],
@@ -166,7 +166,7 @@ def outputs_of(
     return outputs
 
 
-class TranslationRun(Run[EncoderDecoder]):
+class TranslationRun(Run[TranslationModel]):
     """A translation run, opened by `recurra.load` or returned by `recurra.train`.
 
     Attributes:
@@ -180,7 +180,7 @@ class TranslationRun(Run[EncoderDecoder]):
         self,
         directory: RunDirectory,
         settings: TranslateConfig,
-        model: EncoderDecoder,
+        model: TranslationModel,
         vocabularies: Vocabularies,
         corpus: PairCorpus | None = None,
         result: Result | None = None,
@@ -305,7 +305,7 @@ class TranslationRun(Run[EncoderDecoder]):
                 "copy_unknown: copies whole words, and this run's symbols are "
                 f"{' and '.join(sorted(kinds))}; leave it out."
             )
-        if copy_unknown and self.model.decoder.attention is None:
+        if copy_unknown and not self.model.shows_attention:
             raise ConfigError("copy_unknown: follows the attention, and this model has none; leave it out.")
         for other in others:
             if other.vocabularies.digest != self.vocabularies.digest:

@@ -1,0 +1,195 @@
+"""What an encoder–decoder is made of: the keys `model.*` of translation.
+
+H hidden, M memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from recurra.engine import CHOICES
+from recurra.errors import ConfigError, nearest
+from recurra.layers.attention import ENERGIES, Energy
+from recurra.layers.regularisation import Regularisation, check_probability
+from recurra.models.decoder import WIRINGS, Wiring
+
+Architecture = Literal["recurrent", "transformer"]
+Bridge = Literal["zero", "last", "learned"]
+Tied = Literal["none", "output", "all"]
+
+OF_ONE = {
+    "recurrent": (
+        "cell",
+        "encoder_hidden_size",
+        "bidirectional",
+        "embedding_size",
+        "attention",
+        "energy",
+        "attention_size",
+        "input_feeding",
+        "bridge",
+        "scheduled_sampling",
+        "regularisation",
+        "initial_bias",
+        "backend",
+    ),
+    "transformer": ("heads", "feedforward_size"),
+}
+"""The keys that belong to one architecture only."""
+
+
+@dataclass(frozen=True)
+class EncoderDecoderConfig:
+    """What an encoder–decoder is made of (keys `model.*`).
+
+    A transformer takes `hidden_size`, `num_layers`, `encoder_layers`, `tied`, `dropout`, `label_smoothing` and its
+    own `heads` and `feedforward_size`; recurrent layers take all but those two.
+
+    Attributes:
+        architecture: "recurrent", or "transformer", with PyTorch's own layers, as a yardstick.
+        cell: of encoder and decoder, a built-in one by name; on the command line also FILE.py:Class.
+        hidden_size: width H of every layer of the decoder; of a transformer, of both sides and of the embeddings.
+        num_layers: of the decoder; gnmt takes at least 2.
+        encoder_hidden_size: width of every layer of the encoder, of each direction; None: so that what is attended
+            to is as wide as the decoder, half of it for each direction of a bidirectional encoder.
+        encoder_layers: of the encoder; None: as many as the decoder has.
+        bidirectional: the encoder reads the source both ways.
+        embedding_size: width of the embeddings.
+        tied: "output": the output layer's weights are the target's embedding; "all": the source's as well, which
+            takes a joint vocabulary; "none".
+        heads: of a transformer's attention, a divisor of its width; None: one for every 64 units of it, fewer where
+            that is no divisor.
+        feedforward_size: width inside a transformer's feed-forward layers; None: four times its own.
+        attention: none, or the wiring of Bahdanau 2015, Luong 2015 or GNMT (Wu 2016).
+        energy: dot, scaled, general, additive or normed_additive; None: additive for bahdanau, else general.
+        attention_size: width of the additive energies' hidden layer; None: as wide as the decoder.
+        input_feeding: of luong: what the output layer saw is part of the next input.
+        bridge: how the decoder's states start: "zero"; "last", with the encoder's last ones, which takes equal
+            widths; or "learned", from these by a layer with tanh.
+        dropout: on embeddings, between layers and on what the output layer sees, a probability in [0, 1).
+        label_smoothing: share of a target's probability that is spread evenly over the vocabulary, in training.
+        scheduled_sampling: share of target inputs that in training are drawn from the model's own distribution
+            instead of read from the target (Bengio 2015), in [0, 1]; the decoder then goes step by step.
+        regularisation: variational dropout, zoneout and weight drop inside the layers of both.
+        initial_bias: what gates' biases start with, by gate, where it is not what the cell's class says.
+        backend: "auto", or the name of a backend.
+    """
+
+    architecture: Architecture = "recurrent"
+    cell: str = "lstm"
+    hidden_size: int = 256
+    num_layers: int = 1
+    encoder_hidden_size: int | None = None
+    encoder_layers: int | None = None
+    bidirectional: bool = True
+    embedding_size: int = 256
+    tied: Tied = "none"
+    heads: int | None = None
+    feedforward_size: int | None = None
+    attention: Wiring = "luong"
+    energy: Energy | None = None
+    attention_size: int | None = None
+    input_feeding: bool = False
+    bridge: Bridge = "learned"
+    dropout: float = 0.2
+    label_smoothing: float = 0.1
+    scheduled_sampling: float = 0.0
+    regularisation: Regularisation = field(default_factory=Regularisation)
+    initial_bias: dict[str, float] | None = None
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "num_layers", "embedding_size"):
+            _check_whole(name, getattr(self, name))
+        for name in ("encoder_hidden_size", "encoder_layers", "attention_size", "heads", "feedforward_size"):
+            if getattr(self, name) is not None:
+                _check_whole(name, getattr(self, name))
+        for name in ("dropout", "label_smoothing"):
+            check_probability(f"model.{name}", getattr(self, name))
+        sampling = self.scheduled_sampling
+        if isinstance(sampling, bool) or not isinstance(sampling, int | float) or not 0 <= sampling <= 1:
+            raise ConfigError(f"model.scheduled_sampling: expected a share in [0, 1], got {sampling!r}.")
+        choices = {
+            "architecture": get_args(Architecture),
+            "tied": get_args(Tied),
+            "attention": WIRINGS,
+            "bridge": get_args(Bridge),
+            "backend": CHOICES,
+        }
+        if self.energy is not None:
+            choices["energy"] = ENERGIES
+        for name, known in choices.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(
+                    f"model.{name}: expected one of {', '.join(known)}, got {value!r}.{nearest(str(value), known)}"
+                )
+        self._check_architecture()
+        if self.architecture == "recurrent":
+            self._check_together()
+
+    def _check_architecture(self) -> None:
+        """Refuse the keys of the other architecture, and heads that do not divide the width."""
+        other = "transformer" if self.architecture == "recurrent" else "recurrent"
+        for key in dataclasses.fields(self):
+            unset = key.default if key.default_factory is dataclasses.MISSING else key.default_factory()
+            if key.name in OF_ONE[other] and getattr(self, key.name) != unset:
+                raise ConfigError(
+                    f"model.{key.name}: belongs to model.architecture {other}, got {self.architecture}; leave it out."
+                )
+        if self.heads is not None and self.hidden_size % self.heads:
+            raise ConfigError(
+                f"model.heads: expected a divisor of model.hidden_size {self.hidden_size}, got {self.heads}."
+            )
+
+    def _check_together(self) -> None:
+        """Refuse what contradicts another key, or would touch nothing."""
+        if self.attention == "none":
+            for name in ("energy", "attention_size"):
+                if getattr(self, name) is not None:
+                    raise ConfigError(f"model.{name}: model.attention is none; leave it out.")
+        if self.input_feeding and self.attention != "luong":
+            raise ConfigError(
+                f"model.input_feeding: belongs to model.attention luong, got {self.attention}; leave it out."
+            )
+        if self.attention == "gnmt" and self.num_layers < 2:
+            raise ConfigError(
+                "model.num_layers: gnmt attends between the bottom layer and those above it, so it takes at least "
+                f"2, got {self.num_layers}."
+            )
+        if self.bidirectional and self.encoder_hidden_size is None and self.hidden_size % 2:
+            raise ConfigError(
+                f"model.hidden_size: {self.hidden_size} cannot be halved for the two directions of the encoder; "
+                "give model.encoder_hidden_size."
+            )
+        memory = self.encoder_width * (2 if self.bidirectional else 1)
+        if self.bridge == "last" and memory != self.hidden_size:
+            raise ConfigError(
+                f"model.bridge: last states are {memory} wide and the decoder {self.hidden_size}; use learned, or "
+                "make them equal with model.encoder_hidden_size."
+            )
+
+    @property
+    def head_count(self) -> int:
+        """A transformer's heads, resolved."""
+        most = max(1, self.hidden_size // 64)
+        return self.heads or max(count for count in range(1, most + 1) if self.hidden_size % count == 0)
+
+    @property
+    def encoder_width(self) -> int:
+        """The encoder's hidden size, resolved."""
+        if self.encoder_hidden_size is not None:
+            return self.encoder_hidden_size
+        return self.hidden_size // 2 if self.bidirectional else self.hidden_size
+
+    @property
+    def encoder_depth(self) -> int:
+        """The encoder's number of layers, resolved."""
+        return self.encoder_layers or self.num_layers
+
+
+def _check_whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"model.{name}: expected a whole number of at least 1, got {value!r}.")
