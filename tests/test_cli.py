@@ -290,6 +290,19 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Longer(Section):
+    """A section with the keys of another.
+
+    Args:
+        files: what to write.
+        left, right: how far.
+    """
+
+    left: int = 1
+    right: int = 1
+
+
+@dataclass(frozen=True)
 class Whole:
     part: Section = field(default_factory=Section)
 
@@ -326,6 +339,7 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_defaults(
 def test_help_of_a_key_comes_from_the_docstring():
     assert field_help(Inner) == {"rate": "how fast, in 5 % steps; null: not at all"}
     assert field_help(Section) == {"files": "what to read"}
+    assert field_help(Longer) == {"files": "what to write", "left": "how far", "right": "how far"}
 
 
 # -------------------------------------------------------------------- explain

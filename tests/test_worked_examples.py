@@ -6,6 +6,7 @@ B batch, T time, I input, H hidden, V vocabulary.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ import grid
 import recurra
 from recurra import LanguageModel, LanguageModelConfig, LMConfig, Recurrent, TextConfig, TrainingConfig
 from recurra.cells import CELLS, LSTM, CoursePeepholeLSTM, Elman, PeepholeLSTM
+from recurra.contracts import Step
+from recurra.decode import BeamConfig, beam_search, force, greedy
 from recurra.decode.sampling import SamplingConfig, sample
 from recurra.engine import BACKENDS
 from recurra.inspection.gradient_pictures import save_pictures
@@ -325,3 +328,71 @@ def test_bleu_clips_counts_and_takes_the_mean_of_logarithms():
         assert same.matches == same.totals
         assert same.precisions == pytest.approx((100,) * 4)
         assert same.score == pytest.approx(100)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A table behind the Stepper protocol: which word follows which, the first row being the start."""
+
+    table: Tensor
+
+    def start(self) -> Step:
+        return Step(self.table[:1].log(), torch.zeros(1, dtype=torch.int64))
+
+    def step(self, symbols: Tensor, state: Tensor) -> Step:
+        return Step(self.table[symbols + 1].log(), state)
+
+    def select(self, state: Tensor, rows: Tensor) -> Tensor:
+        return state[rows]
+
+
+FOLLOWS = {
+    "": {"Jane": 0.9, "in": 0.1},
+    "Jane": {"is": 0.95, "in": 0.05},
+    "is": {"going": 0.45, "visiting": 0.35, "in": 0.2},
+    "going": {"to": 0.6, "in": 0.4},
+    "to": {"be": 0.55, "Africa": 0.45},
+    "be": {"visiting": 0.8, "in": 0.2},
+    "visiting": {"Africa": 0.9, "in": 0.1},
+    "Africa": {"in": 0.85, ".": 0.15},
+    "in": {"September": 0.8, "Africa": 0.2},
+    "September": {".": 0.95, "is": 0.05},
+    ".": {"<eos>": 1.0},
+}
+
+
+def test_greedy_against_beam():
+    """Jane visite l'Afrique en septembre: going is the likelier third word, not the better sentence."""
+    words = ["<eos>", *[word for word in FOLLOWS if word]]
+    table = torch.zeros(len(words) + 1, len(words), dtype=torch.float64)
+    for word, following in FOLLOWS.items():
+        for follower, probability in following.items():
+            table[words.index(word) + 1 if word else 0, words.index(follower)] = probability
+    model = Words(table)
+
+    def say(ids: Tensor) -> str:
+        return " ".join(words[symbol] for symbol in ids.tolist() if symbol).replace(" .", ".")
+
+    def probability(sentence: str) -> float:
+        ids = [words.index(word) for word in sentence.replace(".", " . <eos>").split()]
+        return math.exp(force(model, [torch.tensor(ids)])[0])
+
+    assert probability("Jane is going") > probability("Jane is visiting")
+    greedily = greedy(model, stop=0, max_lengths=[19])[0]
+    assert say(greedily.ids) == "Jane is going to be visiting Africa in September."
+    found = beam_search(model, BeamConfig(beam_size=3, n_best=3), stop=0, max_lengths=[19])[0]
+    assert say(found[0].ids) == "Jane is visiting Africa in September."
+    assert found[0].log_prob > greedily.log_prob
+    assert math.exp(found[0].log_prob) == pytest.approx(probability("Jane is visiting Africa in September."))
+
+
+@pytest.mark.parametrize(("alpha", "best"), [(0.0, 1), (0.7, 6), (1.0, 30)])
+def test_length_normalisation(alpha, best):
+    """log P / T_y^α, T_y = 1 … 30, of a word repeated until a coin of 0.3 ends it: α = 0 prefers the short."""
+    model = Words(torch.tensor([[0.3, 0.7]] * 3, dtype=torch.float64))
+    config = BeamConfig(beam_size=30, n_best=30, length_penalty=alpha)
+    found = beam_search(model, config, stop=0, max_lengths=[30])[0]
+    by_hand = {T: ((T - 1) * math.log(0.7) + math.log(0.3)) / T**alpha for T in range(1, 31)}
+    assert [len(one.ids) for one in found] == sorted(by_hand, key=lambda T: -by_hand[T])
+    assert [one.score for one in found] == pytest.approx(sorted(by_hand.values(), reverse=True), rel=1e-12)
+    assert len(found[0].ids) == best

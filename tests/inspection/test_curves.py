@@ -33,7 +33,7 @@ def test_lines_hold_the_values_and_axes_their_units() -> None:
     assert lines["training"].get_xdata().tolist() == [20, 30]  # type: ignore[union-attr]
     assert lines["validation"].get_xdata().tolist() == [10, 30]  # type: ignore[union-attr]
     assert "nats per token" in loss.get_ylabel()
-    assert loss.get_title(loc="right").startswith("best validation 2.5333")
+    assert loss.get_title(loc="right").startswith("lowest validation loss 2.5333 ")
     assert all(
         axes.get_xlabel() == "step (updates)" and "(" in axes.get_ylabel() + "(" for axes in figure.axes
     )
@@ -44,6 +44,21 @@ def test_lines_hold_the_values_and_axes_their_units() -> None:
 def test_what_no_record_holds_gets_no_panel() -> None:
     assert len(plot_training([{"step": 5, "valid_loss": 3.0}]).axes) == 1
     assert len(plot_training([{"step": 5, "valid_loss": 3.0, "learning_rate": 0.1}]).axes) == 2
+
+
+def test_scores_have_a_panel_of_their_own() -> None:
+    records = [
+        record(10, valid_perplexity=9.0, valid_bleu=3.5),
+        record(20, valid_bleu=None, valid_word_error_rate=120.0),
+        record(30, valid_bleu=11.25),
+    ]
+    figure = plot_training(records)
+    assert len(figure.axes) == 1 + len(plot_training([record(10, valid_perplexity=9.0)]).axes)
+    scores = figure.axes[1]
+    assert "%" in scores.get_ylabel()
+    assert [line.get_label() for line in scores.lines] == ["BLEU, last 11.25", "word error rate, last 120.00"]
+    assert [line.get_xdata().tolist() for line in scores.lines] == [[10, 30], [20]]  # type: ignore[union-attr]
+    assert [line.get_ydata().tolist() for line in scores.lines] == [[3.5, 11.25], [120.0]]  # type: ignore[union-attr]
 
 
 def test_nothing_to_draw_is_refused() -> None:

@@ -16,8 +16,9 @@ import pytest
 import torch
 from torch import nn
 
+from recurra.contracts import Batch, PairBatch
 from recurra.errors import ConfigError, RunError, TrainingError
-from recurra.training.config import TrainingConfig
+from recurra.training.config import PairTrainingConfig, TrainingConfig
 from recurra.training.optimiser import OptimiserConfig
 from recurra.training.run_directory import RunDirectory
 from recurra.training.schedule import ScheduleConfig
@@ -99,6 +100,75 @@ def test_model_safetensors_holds_the_best_weights_not_the_last(tmp_path):
             tensor.copy_(weights[name])
         job.model.eval()
         assert job.evaluate()["loss"] == result.best_loss
+
+
+class AimingJob(TinyJob):
+    """The loss falls all the time, the criterion until the loss passes 1.5."""
+
+    def evaluate(self):
+        scores = super().evaluate()
+        return {"loss": scores["loss"], "criterion": abs(scores["loss"] - 1.5)}
+
+
+@pytest.mark.parametrize("schedule", [ScheduleConfig("constant"), PLATEAU])
+def test_the_criterion_decides_and_survives_resuming(tmp_path, capsys, schedule):
+    setup = Setup.of(schedule, "sgd", steps=60, evaluate_every=2, save_every=2, patience=3)
+    whole = setup.train(tmp_path / "whole", AimingJob())
+    rows = RunDirectory.open(tmp_path / "whole").metrics()
+    losses = [row["valid_loss"] for row in rows]
+    best = min(range(len(losses)), key=lambda index: abs(losses[index] - 1.5))
+    assert 0 < best < losses.index(min(losses))
+    assert (whole.reason, len(losses)) == ("patience", best + 1 + 3)
+    assert (whole.best_step, whole.best_loss) == (rows[best]["step"], losses[best])
+    assert (rows[-1]["learning_rate"] < rows[best]["learning_rate"]) == (schedule is PLATEAU)
+    assert not any("criterion" in key for row in rows for key in row)
+    assert "criterion" not in capsys.readouterr().err
+
+    job = AimingJob()
+    interrupt_after(job, rows[best]["step"] + 3)  # between the best evaluation and the end
+    assert setup.train(tmp_path / "parts", job).interrupted
+    resumed = setup.resume(tmp_path / "parts", AimingJob())
+    for name in ("step", "reason", "best_step", "best_loss"):
+        assert getattr(resumed, name) == getattr(whole, name)
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_criterion_that_is_no_number_stops(tmp_path):
+    class NanJob(TinyJob):
+        def evaluate(self):
+            return {"loss": 1.0, "criterion": math.nan}
+
+    with pytest.raises(TrainingError, match=r"^step 6: the validation criterion is nan"):
+        Setup.of(steps=50).train(tmp_path / "run", NanJob())
+
+
+class PairJob(TinyJob):
+    """Batches of pairs, and no state to carry."""
+
+    def batches(self, epoch):
+        return [
+            PairBatch(b.inputs, torch.full((ROWS,), WINDOW), b.targets, torch.full((ROWS,), WINDOW), b.tokens)
+            for b in super().batches(epoch)
+        ]
+
+    def loss(self, batch, state):
+        assert state is None
+        loss, tokens, _ = super().loss(Batch(batch.source, batch.target, batch.tokens), None)
+        return loss, tokens, None
+
+    def evaluate(self):
+        return {"loss": 1.0}
+
+
+def test_batches_of_pairs_and_their_own_size(tmp_path):
+    setup = Setup(PairTrainingConfig(steps=4, batch_tokens=30))
+    result = setup.train(tmp_path / "run", PairJob())
+    assert (result.step, result.tokens) == (4, 4 * ROWS * WINDOW)
+    values = RunDirectory.open(tmp_path / "run").load_resume().values["settings"]
+    assert values["training.batch_tokens"] == 30
+    assert not {"training.batch_size", "training.bptt"} & set(values)
+    with pytest.raises(RunError, match=r"training\.batch_tokens was 30 and is now 20"):
+        Setup(PairTrainingConfig(steps=9, batch_tokens=20)).resume(tmp_path / "run", PairJob())
 
 
 def test_one_update_is_the_hand_written_one(tmp_path):
@@ -387,6 +457,21 @@ def test_bad_values_are_refused_by_key(key, value):
         TrainingConfig(**{key: value})
 
 
+def test_the_portions_are_keys_of_those_who_read_them():
+    assert [field.name for field in dataclasses.fields(TrainingConfig)][:3] == [
+        "batch_size",
+        "bptt",
+        "epochs",
+    ]
+    assert [field.name for field in dataclasses.fields(PairTrainingConfig)][:2] == ["batch_tokens", "epochs"]
+    with pytest.raises(ConfigError, match=r"^training\.batch_tokens: expected .*, got 0"):
+        PairTrainingConfig(batch_tokens=0)
+    with pytest.raises(ConfigError, match=r"^training\.keep: expected .*, got -1"):
+        PairTrainingConfig(keep=-1)
+    with pytest.raises(TypeError, match="bptt"):
+        PairTrainingConfig(bptt=64)
+
+
 def test_ten_epochs_where_no_limit_is_given():
-    assert TrainingConfig().epochs == 10.0
+    assert TrainingConfig().epochs == PairTrainingConfig().epochs == 10.0
     assert TrainingConfig(steps=5).epochs is None

@@ -245,8 +245,14 @@ def field_help(config: type) -> dict[str, str]:
 def _docstring_help(docstring: str) -> dict[str, str]:
     text = re.sub(r"\bNone\b", "null", inspect.cleandoc(docstring))
     section = re.search(r"^(?:Args|Attributes):\n((?:(?: .*)?\n?)*)", text, re.MULTILINE)
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section[1] if section else "", re.MULTILINE)
-    return {name: " ".join(help.replace("`", "").split()).rstrip(".") for name, help in entries}
+    entries = re.findall(
+        r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", section[1] if section else "", re.MULTILINE
+    )
+    return {
+        name: " ".join(help.replace("`", "").split()).rstrip(".")
+        for names, help in entries
+        for name in names.split(", ")
+    }
 
 
 def _build(config: Any, values: Namespace) -> Any:

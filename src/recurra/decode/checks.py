@@ -20,7 +20,7 @@ def check_log_probs(log_probs: Tensor) -> None:
     # The maximum is NaN where anything is, and is several times cheaper than isnan().any().
     if log_probs.numel() and not float(log_probs.amax()) < math.inf:
         raise ShapeError(
-            "log_probs: the model's log-probabilities are not numbers (NaN); "
+            "log_probs: the model's log-probabilities are not numbers (NaN or +inf); "
             "its weights or its inputs are damaged."
         )
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recurra.errors import DataError
-from recurra.inspection.figures import GREY, PALETTE, new_figure, plain_log, save_figure, style, thousands
+from recurra.inspection.figures import (
+    GREY,
+    PALETTE,
+    line_style,
+    new_figure,
+    plain_log,
+    save_figure,
+    style,
+    thousands,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,13 +34,18 @@ _PANELS = (
     ("tokens_per_second", "Speed", "tokens per second", "linear"),
 )
 
+# validation figures that say again what the loss says
+_OF_THE_LOSS = ("valid_loss", "valid_perplexity", "valid_bits_per_character")
+_SCORE_NAMES = {"bleu": "BLEU", "chrf": "chrF"}
+
 
 def plot_training(records: Sequence[Record], loss_scale: Literal["linear", "log"] = "linear") -> Figure:
-    """Draw loss, learning rate, gradient norm, clip rate and speed against the step.
+    """Draw loss, validation scores, learning rate, gradient norm, clip rate and speed against the step.
 
     Args:
         records: the lines of `metrics.jsonl` in order, at least one, each with `step`; what else a record
-            lacks, or holds as null or as not a number, is left out of its line.
+            lacks, or holds as null or as not a number, is left out of its line. Scores are what is there under
+            `valid_<name>` besides the loss and what follows from it: BLEU, error rates; all in percent.
         loss_scale: "linear", or "log" for a loss that falls over decades.
 
     Returns:
@@ -50,14 +64,18 @@ def plot_training(records: Sequence[Record], loss_scale: Literal["linear", "log"
                 f"metrics line {number}: expected a number under 'step', got {record.get('step')!r}."
             )
     panels = [panel for panel in _PANELS if _points(records, panel[0])[0]]
+    scores = [key for key in _score_keys(records) if _points(records, key)[0]]
     with style():
-        rows = 1 + math.ceil(len(panels) / 2)
-        figure = new_figure(8.4, 3.4 + 2.1 * (rows - 1))
-        grid = figure.add_gridspec(rows, 2, height_ratios=[1.6] + [1.0] * (rows - 1))
+        wide = 2 if scores else 1
+        rows = wide + math.ceil(len(panels) / 2)
+        figure = new_figure(8.4, 3.4 * wide + 2.1 * (rows - wide))
+        grid = figure.add_gridspec(rows, 2, height_ratios=[1.6] * wide + [1.0] * (rows - wide))
         top = figure.add_subplot(grid[0, :])
         _draw_loss(top, records, loss_scale)
+        if scores:
+            _draw_scores(figure.add_subplot(grid[1, :], sharex=top), records, scores)
         for index, (key, title, label, scale) in enumerate(panels):
-            axes = figure.add_subplot(grid[1 + index // 2, index % 2], sharex=top)
+            axes = figure.add_subplot(grid[wide + index // 2, index % 2], sharex=top)
             factor = 100.0 if key == "clip_rate" else 1.0
             steps, values = _points(records, key)
             _line(axes, steps, [factor * value for value in values], color=PALETTE[0], clip_on=False)
@@ -100,12 +118,29 @@ def _draw_loss(axes: Axes, records: Sequence[Record], scale: str) -> None:
         best = min(range(len(valid[1])), key=valid[1].__getitem__)
         axes.axhline(valid[1][best], color=GREY, linewidth=0.8, linestyle=":", zorder=1)
         axes.set_title(
-            f"best validation {valid[1][best]:.4f} nats per token, step {valid[0][best]:,.0f}",
+            f"lowest validation loss {valid[1][best]:.4f} nats per token, step {valid[0][best]:,.0f}",
             loc="right", fontsize=8.5, fontweight="normal", color=GREY,
         )  # fmt: skip
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="upper right")
     _finish(axes, "Loss", "loss (nats per token)", scale)
+
+
+def _score_keys(records: Sequence[Record]) -> list[str]:
+    """The keys of validation scores, in the order in which they first come."""
+    keys = dict.fromkeys(key for record in records for key in record)
+    return [key for key in keys if key.startswith("valid_") and key not in _OF_THE_LOSS]
+
+
+def _draw_scores(axes: Axes, records: Sequence[Record], keys: Sequence[str]) -> None:
+    for index, key in enumerate(keys):
+        name = key.removeprefix("valid_")
+        steps, values = _points(records, key)
+        label = f"{_SCORE_NAMES.get(name, name.replace('_', ' '))}, last {values[-1]:.2f}"
+        _line(axes, steps, values, label=label, clip_on=False, **line_style(index))
+    axes.legend(loc="best")
+    _finish(axes, "Validation scores", "score (%)", "linear")
+    axes.set_ylim(0, None)
 
 
 def _line(axes: Axes, steps: list[float], values: list[float], **look: Any) -> None:

@@ -20,7 +20,7 @@ from recurra.durable import write_aside
 from recurra.errors import ConfigError, RunError
 from recurra.layers.recurrent import Recurrent
 from recurra.tasks.run import Run
-from recurra.tasks.task import AnyTask, Config, TaskConfig, find_task, task_of
+from recurra.tasks.task import TASKS, AnyTask, Config, TaskConfig, find_task, task_of
 from recurra.training.durable import json_bytes, read_json
 from recurra.training.loop import Result, fit, initial_state, resolve_device
 from recurra.training.resume import apply_weights, model_tensors
@@ -53,8 +53,9 @@ def train(
     Raises:
         ConfigError, DataError, RunError, TrainingError: one line each that says what to do.
     """
-    task = find_task("lm", "recurra") if config is None else task_of(config)
-    config = task.config() if config is None else config
+    if config is None:
+        config = find_task("lm").config()
+    task = task_of(config)
     out = Path("runs") / task.name if out is None else out
     config = _with_cell(config, cell)
     check_free(out, overwrite)
@@ -64,7 +65,7 @@ def train(
     torch.manual_seed(config.training.seed)
     model = task.build_model(config, vocabulary, cell).to(device)
     job = task.job(model, data, config)
-    job.batches(0)  # a text too short for one batch is said before anything is written
+    job.batches(0)  # data that make none are refused before anything is written
     record = _task_record(task, config, model, data, cell)
 
     def write_files(folder: Path) -> None:
@@ -133,7 +134,13 @@ def open_run(path: str | Path) -> tuple[AnyTask, RunDirectory, Any]:
         RunError: the run is missing or damaged, or of a task that is not known.
     """
     directory = RunDirectory.open(path)
-    task = find_task(read_json(directory.path / TASK_FILE).get("task"), directory.path)
+    name = read_json(directory.path / TASK_FILE).get("task")
+    if not isinstance(name, str) or name not in TASKS:
+        raise RunError(
+            f"{directory.path}: expected a run of one of the tasks {', '.join(TASKS)}, got {name!r}; "
+            "use the version of recurra that made it."
+        )
+    task = find_task(name)
     return task, directory, config_from_dict(task.config, directory.config, directory.path)
 
 
@@ -154,6 +161,7 @@ def rebuild_model(
 
     Raises:
         RunError: the code of the run's own cell was not named, or is not the original one.
+        ConfigError: a cell is named and the model has none.
     """
     recorded = read_json(directory.path / TASK_FILE)
     name = getattr(config.model, "cell", None)
@@ -192,9 +200,9 @@ def config_from_dict(config: type[Config], values: Mapping[str, Any], source: st
     try:
         for section in dataclasses.fields(config):
             if section.name not in values:
-                raise KeyError(section.name)
+                raise ValueError(f"no section {section.name!r}")
         return _build(config, values)
-    except (TypeError, KeyError, ValueError, ConfigError) as error:
+    except (TypeError, ValueError, ConfigError) as error:
         raise RunError(
             f"{source}/config.yaml: damaged or foreign ({error}); put the original file back."
         ) from error

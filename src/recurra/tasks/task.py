@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from torch import nn
 
 from recurra.cells import Cell
-from recurra.errors import ConfigError, RunError
+from recurra.errors import ConfigError
 from recurra.tasks.run import Run
 from recurra.training.config import FitConfig
 from recurra.training.loop import Job, Result
@@ -138,28 +138,19 @@ class Task(ABC, Generic[Config, Vocabulary, Data, Model]):
 AnyTask = Task[Any, Any, Any, Any]
 
 
-def find_task(name: object, source: str | Path) -> AnyTask:
-    """The task of that name.
-
-    Args:
-        name: as in `task.json`.
-        source: the run that names it, for the message.
-
-    Raises:
-        RunError: there is none.
-    """
-    if not isinstance(name, str) or name not in TASKS:
-        raise RunError(
-            f"{source}: expected a run of one of the tasks {', '.join(TASKS)}, got {name!r}; "
-            "use the version of recurra that made it."
-        )
+def find_task(name: str) -> AnyTask:
+    """The task of a name in `TASKS`."""
     task: AnyTask = import_module(TASKS[name]).TASK
     return task
 
 
 def task_of(config: TaskConfig) -> AnyTask:
-    """The task whose configuration it is."""
-    tasks = [find_task(name, "recurra") for name in TASKS]
+    """The task whose configuration it is.
+
+    Raises:
+        ConfigError: it is the configuration of none.
+    """
+    tasks = [find_task(name) for name in TASKS]
     for task in tasks:
         if isinstance(config, task.config):
             return task

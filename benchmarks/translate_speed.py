@@ -1,0 +1,292 @@
+"""Translation, training and decoding, against the same model and the same search in plain PyTorch.
+
+    python benchmarks/translate_speed.py --data FOLDER [--repeats 5]
+
+FOLDER holds `tok/` of Multi30k, files plain or .gz.
+
+Training: 2 x 256 LSTM with general attention, 8,000 types, batches of 4,000 source and target symbols of pairs of
+similar length, forward, backward, clipping and Adam, in turn in one process. With input feeding against a loop over
+`nn.LSTMCell`, without against `nn.LSTM` over the whole target; the encoder of both is ragged, the peer's by
+`nn.LSTM` with packing. Peer and recurra start with the same weights, and their losses are held against each other.
+
+Decoding: test2016 with a beam of 5, against the same search written as a plain loop sentence by sentence; that the
+outputs are the same is checked. The weights are those after a short training, so that the lengths are natural.
+
+With `--peer-sizes`, training and decoding at JoeyNMT's small sizes as well: bidirectional LSTM of 2 x 256, decoder
+512, embeddings 256, additive attention, input feeding, words seen twice, 80 sentences a batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from recurra import convert
+from recurra.contracts import PairBatch
+from recurra.data.pair_batches import pair_batches
+from recurra.data.pairs import PairConfig, PairCorpus, load_pairs
+from recurra.decode import BeamConfig
+from recurra.inspection.machine import describe
+from recurra.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from recurra.tasks.translation_run import search
+
+TYPES, HIDDEN, LAYERS, BATCH_TOKENS = 8000, 256, 2, 4000
+SMOOTHING = 0.1
+
+
+def find(folder: Path, split: str, language: str) -> str:
+    """A tokenised file of the folder."""
+    for name in (f"{split}.lc.norm.tok.{language}.gz", f"{split}.lc.norm.tok.{language}"):
+        if (folder / "tok" / name).is_file():
+            return str(folder / "tok" / name)
+    raise SystemExit(f"translate_speed: {folder} holds no tok/{split}.lc.norm.tok.{language}, plain or .gz.")
+
+
+class Peer(nn.Module):
+    """The same model on PyTorch's own layers, with the weights of a recurra one."""
+
+    def __init__(self, ours: EncoderDecoder) -> None:
+        super().__init__()
+        self.feeding = ours.config.input_feeding
+        self.source, self.target = (
+            nn.Embedding.from_pretrained(weight.detach().clone(), freeze=False)
+            for weight in (ours.source_embedding, ours.target_embedding)
+        )
+        self.encoder = convert.to_torch(ours.encoder)
+        decoder = convert.to_torch(ours.decoder.layers[0])
+        self.decoder = self._cells(decoder) if self.feeding else decoder
+        self.bridges = nn.ModuleList(
+            nn.ModuleList(self._linear(layer) for layer in ours.bridges[name]) for name in ("h", "c")
+        )
+        self.key = nn.Linear(ours.decoder.attention.key_weight.shape[1], HIDDEN, bias=False)
+        self.key.weight.data.copy_(ours.decoder.attention.key_weight)
+        self.readout = self._linear(ours.decoder.readout)
+        self.output = nn.Linear(*reversed(ours.output_weight.shape))
+        self.output.weight.data.copy_(ours.output_weight)
+        self.output.bias.data.copy_(ours.output_bias)
+
+    @staticmethod
+    def _linear(layer: nn.Linear) -> nn.Linear:
+        copy = nn.Linear(layer.in_features, layer.out_features)
+        copy.load_state_dict(layer.state_dict())
+        return copy
+
+    @staticmethod
+    def _cells(layers: nn.LSTM) -> nn.ModuleList:
+        cells = nn.ModuleList()
+        for index in range(layers.num_layers):
+            weight = getattr(layers, f"weight_ih_l{index}")
+            cell = nn.LSTMCell(weight.shape[1], layers.hidden_size)
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(cell, name).data.copy_(getattr(layers, f"{name}_l{index}"))
+            cells.append(cell)
+        return cells
+
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Tensor]:
+        """The memory `[B, Tx, M]`, the decoder's first states, and where the padding is `[B, Tx]`."""
+        packed = pack_padded_sequence(self.source(source), lengths, batch_first=True, enforce_sorted=False)
+        outputs, last = self.encoder(packed)
+        memory, _ = pad_packed_sequence(outputs, batch_first=True, total_length=source.shape[1])
+        starts = [
+            torch.tanh(layer(torch.cat([state[2 * index], state[2 * index + 1]], dim=1)))
+            for state, bridge in zip(last, self.bridges, strict=True)
+            for index, layer in enumerate(bridge)
+        ]
+        states = list(zip(starts[:LAYERS], starts[LAYERS:], strict=True))
+        return memory, states, torch.arange(source.shape[1]) >= lengths[:, None]
+
+    def attend(self, query: Tensor, memory: Tensor, keys: Tensor, padding: Tensor) -> Tensor:
+        """The features `[B, K, H]` of queries `[B, K, H]`."""
+        energies = torch.bmm(query, keys.transpose(1, 2)).masked_fill(padding[:, None], -math.inf)
+        context = torch.bmm(torch.softmax(energies, dim=-1), memory)
+        return torch.tanh(self.readout(torch.cat([query, context], dim=-1)))
+
+    def step(self, x: Tensor, fed: Tensor, states: list, memory: tuple) -> tuple[Tensor, list]:
+        """One step of input feeding: the features `[B, H]` and the new states."""
+        x, new = torch.cat([x, fed], dim=1), []
+        for cell, state in zip(self.decoder, states, strict=True):
+            new.append(cell(x, state))
+            x = new[-1][0]
+        return self.attend(x[:, None], *memory)[:, 0], new
+
+    def loss(self, batch: PairBatch) -> Tensor:
+        """The sum of the label-smoothed cross-entropy over the true target symbols."""
+        values, states, padding = self.encode(batch.source, batch.source_lengths)
+        memory = (values, self.key(values), padding)
+        embedded = functional.pad(self.target(batch.target[:, :-1]), (0, 0, 1, 0))
+        if self.feeding:
+            fed, features = embedded.new_zeros(len(embedded), HIDDEN), []
+            for t in range(embedded.shape[1]):
+                fed, states = self.step(embedded[:, t], fed, states, memory)
+                features.append(fed)
+            together = torch.stack(features, dim=1)
+        else:
+            h, _ = self.decoder(embedded, tuple(torch.stack(one) for one in zip(*states, strict=True)))
+            together = self.attend(h, *memory)
+        present = torch.arange(batch.target.shape[1]) < batch.target_lengths[:, None]
+        logits = self.output(together[present])
+        return functional.cross_entropy(
+            logits, batch.target[present], reduction="sum", label_smoothing=SMOOTHING
+        )
+
+
+def updates(model: nn.Module, batches: list[PairBatch]) -> Callable[[], float]:
+    """A function that trains one epoch over the batches, and returns its seconds."""
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+
+    def train() -> float:
+        began = time.perf_counter()
+        for batch in batches:
+            optimiser.zero_grad()
+            loss = model.loss(batch)
+            loss = loss[0] if isinstance(loss, tuple) else loss
+            (loss / batch.tokens).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+        return time.perf_counter() - began
+
+    return train
+
+
+def in_turn(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """The median seconds of each, one after the other over and over; the first round does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(repeats + 1):
+        for name, run in runs.items():
+            took = run()
+            if number:
+                seconds[name].append(took)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def corpus_of(folder: Path, size: int) -> PairCorpus:
+    """Multi30k, German to English, in words, the most frequent `size` types."""
+    files = {
+        f"{split}_{side}": [find(folder, name, language)]
+        for split, name in (("train", "train"), ("valid", "val"), ("test", "test_2016_flickr"))
+        for side, language in (("source", "de"), ("target", "en"))
+    }
+    return load_pairs(PairConfig(**files, maximum_size=size))
+
+
+def sizes(corpus: PairCorpus) -> tuple[int, int]:
+    """The number of types of both sides."""
+    return len(corpus.vocabularies.source), len(corpus.vocabularies.target)
+
+
+def training(corpus: PairCorpus, feeding: bool, repeats: int, count: int) -> dict[str, float]:
+    """Source and target tokens a second of both, and their ratio."""
+    torch.manual_seed(1)
+    config = EncoderDecoderConfig(
+        hidden_size=HIDDEN,
+        num_layers=LAYERS,
+        embedding_size=HIDDEN,
+        input_feeding=feeding,
+        dropout=0.0,
+        label_smoothing=SMOOTHING,
+    )
+    ours = EncoderDecoder(config, *sizes(corpus))
+    peer = Peer(ours)
+    batches = list(pair_batches(corpus, BATCH_TOKENS, seed=1, epoch=0)[:count])
+    same = float(ours.loss(batches[0])[0].detach()), float(peer.loss(batches[0]).detach())
+    if abs(same[0] - same[1]) > 1e-4 * same[0]:
+        raise SystemExit(f"translate_speed: the two models differ: losses {same[0]} and {same[1]}.")
+    seconds = in_turn({"recurra": updates(ours, batches), "torch": updates(peer, batches)}, repeats)
+    tokens = sum(batch.tokens + int(batch.source_lengths.sum()) for batch in batches)
+    rates = {name: tokens / took for name, took in seconds.items()}
+    return {**rates, "ratio": rates["recurra"] / rates["torch"]}
+
+
+@torch.no_grad()
+def plain_search(peer: Peer, source: Tensor, beam_size: int, alpha: float) -> list[int]:
+    """The best target of one source `[Tx]` by the search of `recurra.decode`, hypothesis by hypothesis."""
+    values, states, padding = peer.encode(source[None], torch.tensor([len(source)]))
+    memory = (values, peer.key(values), padding)
+    most = int(1.5 * len(source)) + 10
+    live = [([], 0.0, values.new_zeros(1, HIDDEN), states, torch.zeros(1, HIDDEN))]
+    pool: list[tuple[float, list[int]]] = []
+    for length in range(1, most + 1):
+        candidates = []
+        for ids, total, fed, carried, x in live:
+            features, new = peer.step(x, fed, carried, memory)
+            log_probs = torch.log_softmax(peer.output(features)[0], dim=0)
+            pool.append(((total + float(log_probs[0])) / length**alpha, [*ids, 0]))
+            log_probs[0] = -math.inf
+            best, symbols = log_probs.topk(beam_size)
+            for log_prob, symbol in zip(best.tolist(), symbols.tolist(), strict=True):
+                candidates.append((total + log_prob, [*ids, symbol], features, new))
+        pool = sorted(pool, key=lambda one: -one[0])[:beam_size]
+        candidates = sorted(candidates, key=lambda one: -one[0])[:beam_size]
+        live = [
+            (ids, total, features, new, peer.target(torch.tensor(ids[-1:])))
+            for total, ids, features, new in candidates
+        ]
+        if len(pool) == beam_size and live[0][1] / most**alpha <= pool[-1][0]:
+            break
+    return pool[0][1]
+
+
+def decoding(corpus: PairCorpus, updates_first: int) -> dict[str, float]:
+    """Sentences a second of both, after a short training, and how many of the outputs are the same."""
+    torch.manual_seed(1)
+    config = EncoderDecoderConfig(
+        hidden_size=HIDDEN, num_layers=LAYERS, embedding_size=HIDDEN, input_feeding=True
+    )
+    ours = EncoderDecoder(config, *sizes(corpus))
+    updates(ours, list(pair_batches(corpus, BATCH_TOKENS, seed=1, epoch=0)[:updates_first]))()
+    ours.eval()
+    peer = Peer(ours).eval()
+    sources = [corpus.test.sources[index] for index in range(len(corpus.test.sources))]
+    beam = BeamConfig(beam_size=5, length_penalty=0.7)
+    list(search([ours], sources[:64], beam, stop=0))
+    began = time.perf_counter()
+    found = dict(search([ours], sources, beam, stop=0))
+    seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    plain = [plain_search(peer, torch.from_numpy(source), 5, 0.7) for source in sources]
+    plain_seconds = time.perf_counter() - began
+    same = sum(found[index][0].ids.tolist() == ids for index, ids in enumerate(plain))
+    return {
+        "recurra": len(sources) / seconds,
+        "plain": len(sources) / plain_seconds,
+        "ratio": plain_seconds / seconds,
+        "same_outputs": same / len(sources),
+    }
+
+
+def main() -> None:
+    """Time it, and print one JSON object."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=12)
+    parser.add_argument("--updates", type=int, default=400, help="of training before decoding")
+    parser.add_argument("--parts", nargs="+", default=["feeding", "whole", "decoding"])
+    options = parser.parse_args()
+    corpus = corpus_of(options.data, TYPES)
+    figures: dict[str, object] = {}
+    for part in options.parts:
+        if part == "decoding":
+            figures[part] = decoding(corpus, options.updates)
+        else:
+            figures[part] = training(corpus, part == "feeding", options.repeats, options.batches)
+        print(part, figures[part], flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({**figures, "peak_mib": round(peak), **describe()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""The life of a run, on a task of the test's own: train, resume and load know no task's particulars."""
+
+import json
+import os
+import signal
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+import recurra
+from recurra.cells import GRU, Cell
+from recurra.cli import main, train as cli_train
+from recurra.errors import ConfigError, RunError
+from recurra.tasks.life import config_from_dict, plain_config
+from recurra.tasks.task import TASKS, find_task, task_of
+from recurra.training.config import FitConfig
+from recurra.training.optimiser import OptimiserConfig
+from recurra.training.schedule import ScheduleConfig
+from tasks import bigram
+from tasks.bigram import (
+    BigramConfig,
+    BigramModelConfig,
+    BigramRun,
+    EvaluationConfig,
+    LettersConfig,
+    NoiseConfig,
+)
+
+TEXT = "the cat sat on the mat; the dog sat on the log. " * 3
+
+
+class Mine(Cell):
+    gates = ("candidate",)
+
+    def step(self, affine, h):
+        return 0.5 * h + 0.5 * affine("candidate", h).tanh()
+
+
+@pytest.fixture(autouse=True)
+def _bigrams_are_a_task(monkeypatch):
+    monkeypatch.setitem(TASKS, "bigram", bigram.__name__)
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def config(text, *backends, aim=None, **training):
+    limits = {"steps": 9, "evaluate_every": 2, "save_every": 2, "device": "cpu"} | training
+    return BigramConfig(
+        data=LettersConfig(train_source=[str(text)]),
+        model=BigramModelConfig(backends=backends, noise=NoiseConfig(dropout=0.4)),
+        training=FitConfig(**limits),
+        optimiser=OptimiserConfig(learning_rate=0.05),
+        schedule=ScheduleConfig("constant", warmup_steps=0),
+        evaluation=EvaluationConfig(aim),
+    )
+
+
+def task_file(run):
+    return json.loads((run.path / "task.json").read_text())
+
+
+def resume_values(run):
+    return run.directory.load_resume().values
+
+
+# -------------------------------------------------------------------- models without a cell, and with several
+
+
+def test_a_model_without_a_cell_has_the_same_life(text, tmp_path, monkeypatch):
+    whole = recurra.train(config(text), out=tmp_path / "whole")
+    original, calls = bigram.BigramJob.loss, []
+
+    def stopped(job, batch, state):
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(job, batch, state)
+
+    monkeypatch.setattr(bigram.BigramJob, "loss", stopped)
+    part = recurra.train(config(text), out=tmp_path / "part")
+    assert part.result.interrupted
+    resumed = recurra.resume(tmp_path / "part")
+    assert (resumed.result.step, resumed.result.reason) == (9, "steps")
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+    assert set(task_file(whole)) == {"task", "format", "digests"}
+    assert task_file(whole)["digests"] == resume_values(whole)["fingerprint"]
+    assert set(resume_values(whole)["fingerprint"]) == {"data.train_source", "vocabulary"}
+    assert "backend" not in resume_values(whole)["surroundings"]
+    text.unlink()
+    loaded = recurra.load(tmp_path / "part")  # the data files are not read
+    assert isinstance(loaded, BigramRun)
+    assert not loaded.model.training
+    assert (loaded.path, str(loaded.device), loaded.result) == (resumed.path, "cpu", None)
+    assert loaded.config["evaluation"] == {"aim": None}
+    assert torch.equal(loaded.scores(), resumed.scores())
+
+
+def test_a_cell_for_a_model_that_has_none_is_refused(text, tmp_path):
+    expected = "cell: this model has no recurrent cell, got Mine; leave it out"
+    with pytest.raises(ConfigError, match=expected):
+        recurra.train(config(text), out=tmp_path / "run", cell=Mine)
+    assert not (tmp_path / "run").exists()
+    recurra.train(config(text, steps=1), out=tmp_path / "run")
+    for use in (recurra.load, recurra.resume):
+        with pytest.raises(ConfigError, match=expected):
+            use(tmp_path / "run", cell=Mine)
+
+
+def test_several_recurrent_layers_have_one_cell_and_each_its_backend(text, tmp_path):
+    run = recurra.train(config(text, "reference", "vendor", "reference", steps=1), out=tmp_path / "run")
+    digest = recurra.cells.LSTM(2, 3).program.digest
+    assert (task_file(run)["cell"], task_file(run)["program"]) == ("lstm", digest)
+    assert resume_values(run)["fingerprint"]["model.cell"] == digest
+    assert resume_values(run)["surroundings"]["backend"] == "reference, vendor"
+
+
+def test_an_own_cell_is_held_against_its_equations(text, tmp_path, capsys):
+    run = recurra.train(config(text, "reference", steps=1), out=tmp_path / "run", cell=Mine)
+    assert (task_file(run)["cell"], run.config["model"]["cell"]) == ("Mine", "Mine")
+    with pytest.raises(RunError, match=r"'Mine' is not built in; name its code"):
+        recurra.load(tmp_path / "run")
+    assert torch.equal(recurra.load(tmp_path / "run", cell=Mine).scores(), run.scores())
+    assert capsys.readouterr().err.count("equations") == 0
+    with pytest.raises(RunError, match=r"equations of cell 'Mine' are not those .*resume with the original"):
+        recurra.resume(tmp_path / "run", cell=GRU)
+
+
+# -------------------------------------------------------------------- which evaluation is the best
+
+
+def test_the_criterion_decides_which_weights_are_used(text, tmp_path):
+    by_loss = recurra.train(config(text), out=tmp_path / "loss")
+    losses = [row["valid_loss"] for row in by_loss.directory.metrics()]
+    assert losses == sorted(losses, reverse=True)  # so the last evaluation has the lowest loss
+    aim = losses[2] + 1e-3
+    run = recurra.train(config(text, aim=aim), out=tmp_path / "aim")
+    assert by_loss.result.best_step == 9
+    assert (run.result.best_step, run.result.best_loss) == (6, losses[2])
+    data = bigram.TASK.load_data(config(text), run.vocabulary)
+    with torch.no_grad():
+        assert bigram.TASK.job(run.model, data, config(text)).evaluate()["loss"] == losses[2]
+    assert [row["valid_aimed"] for row in run.directory.metrics()] == [aim] * 5
+    assert not any("criterion" in key for row in run.directory.metrics() for key in row)
+
+
+# -------------------------------------------------------------------- which task it is
+
+
+def test_every_task_is_found_by_name_and_by_configuration():
+    for name in TASKS:
+        task = find_task(name)
+        assert task.name == name
+        assert task_of(task.config()) is task
+
+
+def test_an_unknown_task_is_said_with_the_known_ones(text, tmp_path):
+    run = recurra.train(config(text, steps=1), out=tmp_path / "run")
+    right = task_file(run)
+    for name in ("prophecy", 3, None, ["lm"]):
+        (run.path / "task.json").write_text(json.dumps(right | {"task": name}))
+        for use in (recurra.load, recurra.resume):
+            with pytest.raises(RunError, match=r"one of the tasks lm, .*bigram, got ") as caught:
+                use(run.path)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_of_no_task_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"config: expected one of LMConfig, .*, got LettersConfig"):
+        recurra.train(LettersConfig(), out=tmp_path / "run")
+
+
+def test_the_command_line_resumes_any_task_and_uses_only_its_own(text, tmp_path, capsys, monkeypatch):
+    assert set(cli_train.NEXT) == set(TASKS) - {"bigram"}
+    monkeypatch.setitem(cli_train.NEXT, "bigram", "`look at {run}`")
+    recurra.train(config(text, steps=1), out=tmp_path / "run")
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    assert f"is complete; `look at {(tmp_path / 'run').resolve()}`." in capsys.readouterr().err
+    assert main(["sample", str(tmp_path / "run")]) == 2
+    assert "expected a run of the task 'lm', got one of 'bigram'" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------- the configuration
+
+
+def test_a_configuration_comes_back_from_plain_values(text, monkeypatch):
+    monkeypatch.chdir(text.parent)
+    original = BigramConfig(
+        data=LettersConfig(["text.txt"], ["a/../b.txt"], ["text.txt"], "text.txt"),
+        model=BigramModelConfig("gru", ("cpu",), NoiseConfig(0.125, (3, 7))),
+        training=FitConfig(minutes=2, patience=3),
+        evaluation=EvaluationConfig(0.5),
+    )
+    values = plain_config(original)
+    here = Path.cwd()
+    assert values["data"] == {
+        "train_source": [str(here / "text.txt")],
+        "valid_target": [str(here / "b.txt")],
+        "kept": ["text.txt"],
+        "trained": "text.txt",
+    }
+    yaml = json.loads(json.dumps(values))  # tuples become lists
+    back = config_from_dict(BigramConfig, yaml, "run")
+    assert asdict(back) == values
+    assert isinstance(back.model.noise, NoiseConfig)
+    assert (back.model.backends, back.model.noise.span) == (("cpu",), (3, 7))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"model": {"sell": "lstm"}}, "sell"),
+        ({"model": {"noise": {"dropuot": 0.1}}}, "dropuot"),
+        ({"model": {"noise": 0.1}}, "expected a mapping of keys, got 0.1"),
+        ({"training": {"steps": 0}}, r"training\.steps: expected"),
+        ({"evaluation": None}, "expected a mapping of keys, got None"),
+        ({"more": {}}, "more"),
+    ],
+)
+def test_a_foreign_configuration_is_refused(change, expected):
+    values = plain_config(BigramConfig()) | change
+    with pytest.raises(RunError, match=rf"^there/config\.yaml: damaged or foreign \(.*{expected}"):
+        config_from_dict(BigramConfig, values, "there")
+
+
+def test_a_section_must_be_there():
+    values = plain_config(BigramConfig())
+    del values["schedule"]
+    with pytest.raises(RunError, match="no section 'schedule'"):
+        config_from_dict(BigramConfig, values, "there")
