@@ -31,6 +31,27 @@ def test_cross_entropy_in_pieces_equals_pytorchs(elements, bias, monkeypatch):
     assert all(cases.difference(one, other) < 1e-12 for one, other in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("elements", [1, 3 * VOCABULARY, 10**6])
+def test_label_smoothing_is_as_it_is_written(elements, bias, monkeypatch):
+    """(1 − ε) −log P(target) and ε times the mean of −log P over the vocabulary, with every gradient."""
+    monkeypatch.setattr(output, "CHUNK_ELEMENTS", elements)
+    given, targets, share = arguments(bias), torch.randint(VOCABULARY, (POSITIONS,)), 0.23
+    loss = output.cross_entropy(*given, targets, share)
+    costs = -torch.log_softmax(functional.linear(*given), dim=1)
+    expected = sum(
+        (1 - share) * cost[target] + share * cost.mean() for cost, target in zip(costs, targets, strict=True)
+    )
+    assert cases.difference(loss, expected) < 1e-12
+    leaves = [tensor for tensor in given if tensor is not None]
+    ours, theirs = torch.autograd.grad(3 * loss, leaves), torch.autograd.grad(3 * expected, leaves)
+    assert all(cases.difference(one, other) < 1e-12 for one, other in zip(ours, theirs, strict=True))
+    in_memory = output.cross_entropy_reference(
+        *(None if one is None else one.float() for one in given), targets, share
+    )
+    assert cases.difference(in_memory, expected) < 1e-6
+
+
 def test_cross_entropy_of_nothing_is_zero():
     hidden, weight, bias = arguments(True)
     assert output.cross_entropy(hidden[:0], weight, bias, torch.zeros(0, dtype=torch.int64)) == 0

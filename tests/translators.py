@@ -1,0 +1,80 @@
+"""Small encoder–decoders with random weights, ragged pairs to go with them, and decoding one symbol at a time.
+
+B batch, S sources, Tx source length, Ty target length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import cases
+from recurra.contracts import PairBatch, Step, Stepper
+from recurra.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+SOURCES, TARGETS = 9, 7  # sizes of the vocabularies
+SOURCE_LENGTHS, TARGET_LENGTHS = [5, 1, 4, 6], [4, 7, 1, 5]
+
+WIRINGS: dict[str, dict[str, Any]] = {
+    "none": {"attention": "none"},
+    "bahdanau": {"attention": "bahdanau"},
+    "luong": {"attention": "luong"},
+    "feeding": {"attention": "luong", "input_feeding": True},
+    "gnmt": {"attention": "gnmt"},
+}
+WHOLE = ("none", "luong", "gnmt")  # those that need no step loop
+
+
+def model(joint: bool = False, **options: Any) -> EncoderDecoder:
+    """In float64 and evaluation mode, on the reference backend."""
+    settings = {"hidden_size": 6, "num_layers": 2, "embedding_size": 5, "backend": "reference"}
+    config = EncoderDecoderConfig(**(settings | options))
+    sizes = (TARGETS, TARGETS) if joint else (SOURCES, TARGETS)
+    built = EncoderDecoder(config, *sizes, joint).double()
+    cases.randomise(built, scale=0.8)
+    return built.eval()
+
+
+def ragged(rows: int = 4, sources: int = SOURCES) -> PairBatch:
+    """Pairs of unequal lengths, 1 among them on both sides."""
+    source_lengths, target_lengths = SOURCE_LENGTHS[:rows], TARGET_LENGTHS[:rows]
+    source = torch.randint(1, sources, (rows, max(source_lengths)))
+    target = torch.randint(1, TARGETS, (rows, max(target_lengths)))
+    for ids, lengths in ((source, source_lengths), (target, target_lengths)):
+        for row, length in zip(ids, lengths, strict=True):
+            row[length - 1] = 0
+    lengths = torch.tensor(source_lengths), torch.tensor(target_lengths)
+    return PairBatch(source, lengths[0], target, lengths[1], sum(target_lengths))
+
+
+def alone(batch: PairBatch, row: int) -> PairBatch:
+    """One pair of a batch, without padding."""
+    source = batch.source[row : row + 1, : batch.source_lengths[row]]
+    target = batch.target[row : row + 1, : batch.target_lengths[row]]
+    lengths = (torch.tensor([ids.shape[1]]) for ids in (source, target))
+    return PairBatch(source, next(lengths), target, next(lengths), target.shape[1])
+
+
+def follow(stepper: Stepper, symbols: Tensor) -> list[Step]:
+    """What is said before each of `symbols` `[S, T]`, and after the last of them."""
+    steps = [stepper.start()]
+    for column in symbols.T:
+        steps.append(stepper.step(column, steps[-1].state))
+    return steps
+
+
+def cost(stepper: Stepper, batch: PairBatch) -> Tensor:
+    """The sum of −log P over the targets' true symbols, step by step."""
+    said = torch.stack([step.log_probs for step in follow(stepper, batch.target[:, :-1])], dim=1)
+    symbols = said.gather(2, batch.target[:, :, None])[:, :, 0]  # [B, Ty]
+    present = torch.arange(symbols.shape[1]) < batch.target_lengths[:, None]
+    return -symbols[present].sum()
+
+
+def gradients(network: EncoderDecoder, batch: PairBatch) -> dict[str, Tensor]:
+    """Of the loss, by parameter."""
+    named = dict(network.named_parameters())
+    found = torch.autograd.grad(network.loss(batch)[0], list(named.values()))
+    return dict(zip(named, found, strict=True))
