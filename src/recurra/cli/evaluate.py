@@ -96,7 +96,7 @@ def _evaluate_translation(values: Namespace) -> None:
 
 def _write(found: Evaluation, path: str) -> None:
     """A line for each source: it, its output and its references; white space inside a text becomes a space."""
-    from recurra.training.durable import write_aside
+    from recurra.durable import write_aside
 
     rows = zip(found.sources, found.outputs, found.references, strict=True)
     text = "".join(

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from recurra.cells import Cell
+from recurra.durable import write_aside
 from recurra.errors import ConfigError, RunError
 from recurra.tasks.life import AVERAGED, TASK_FILE, open_run, rebuild_model
 from recurra.training.counters import Counters
-from recurra.training.durable import json_bytes, read_json, read_tensors, write_aside
+from recurra.training.durable import json_bytes, read_json, read_tensors
 from recurra.training.loop import Job, resolve_device
 from recurra.training.resume import apply_weights, check_fingerprint, model_tensors
 from recurra.training.run_directory import RESUME, VALUES, RunDirectory, check_free
