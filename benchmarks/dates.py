@@ -19,7 +19,7 @@ import recurra
 from recurra.data.pairs import PairConfig
 from recurra.data.text import read_text
 from recurra.inspection.machine import describe
-from recurra.models.encoder_decoder import EncoderDecoderConfig
+from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.tasks.translate import EvaluationConfig, TranslateConfig
 from recurra.training.config import PairTrainingConfig
 from recurra.training.optimiser import OptimiserConfig

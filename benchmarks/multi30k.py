@@ -23,7 +23,7 @@ from recurra.data.text import read_text
 from recurra.decode import BeamConfig
 from recurra.inspection.machine import describe
 from recurra.metrics.bleu import corpus_bleu
-from recurra.models.encoder_decoder import EncoderDecoderConfig
+from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.tasks.translate import EvaluationConfig, TranslateConfig
 from recurra.training.config import PairTrainingConfig
 from recurra.training.optimiser import OptimiserConfig

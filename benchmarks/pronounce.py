@@ -17,7 +17,7 @@ from pathlib import Path
 import recurra
 from recurra.decode import BeamConfig
 from recurra.inspection.machine import describe
-from recurra.models.encoder_decoder import EncoderDecoderConfig
+from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.tasks.translate import EvaluationConfig, TranslateConfig
 from recurra.training.config import PairTrainingConfig
 from recurra.training.optimiser import OptimiserConfig

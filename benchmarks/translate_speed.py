@@ -38,7 +38,8 @@ from recurra.data.pair_batches import pair_batches
 from recurra.data.pairs import PairConfig, PairCorpus, load_pairs
 from recurra.decode import BeamConfig
 from recurra.inspection.machine import describe
-from recurra.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from recurra.models.encoder_decoder import EncoderDecoder
+from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.tasks.translation_run import search
 
 TYPES, HIDDEN, LAYERS, BATCH_TOKENS = 8000, 256, 2, 4000

@@ -12,7 +12,8 @@ from torch import Tensor
 
 import cases
 from recurra.contracts import PairBatch, Step, Stepper
-from recurra.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from recurra.models.encoder_decoder import EncoderDecoder
+from recurra.models.translation_config import EncoderDecoderConfig
 
 SOURCES, TARGETS = 9, 7  # sizes of the vocabularies
 SOURCE_LENGTHS, TARGET_LENGTHS = [5, 1, 4, 6], [4, 7, 1, 5]

@@ -13,7 +13,8 @@ import cases
 import translators
 from recurra.errors import CellError, ConfigError
 from recurra.layers.regularisation import Regularisation
-from recurra.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from recurra.models.encoder_decoder import EncoderDecoder
+from recurra.models.translation_config import EncoderDecoderConfig
 
 NEVER = 1e-12  # a share of scheduled sampling that draws nothing, but makes the decoder go step by step
 

@@ -8,9 +8,17 @@ from recurra.cli.options import FROM_COMMAND_LINE_ONLY, Options
 from recurra.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jsonargparse import Namespace
 
     from recurra.cells import Cell
+
+NEXT = {
+    "lm": "`recurra sample {run}` lets it write",
+    "translate": "`recurra predict {run} < FILE` translates",
+}
+"""What a run of each task is good for."""
 
 
 def add_cell(options: Options) -> None:
@@ -46,10 +54,46 @@ def load_run(values: Namespace, task: str) -> Any:
     """
     from recurra.tasks.life import load
 
-    run = load(values.run, cell=own_cell(values.model.cell))
-    if run.task != task:
+    check_task(values.run, task)
+    return load(values.run, cell=own_cell(values.model.cell))
+
+
+def load_others(paths: Sequence[str], task: str, cell: type[Cell] | None) -> list[Any]:
+    """Further runs of that task; `cell` serves those of them whose cell has its name.
+
+    Raises:
+        RunError: as `load_run`.
+    """
+    from recurra.tasks.life import load, open_run
+
+    runs = []
+    for path in paths:
+        check_task(path, task)
+        name = getattr(open_run(path)[2].model, "cell", None)
+        runs.append(load(path, cell=cell if cell is not None and cell.__name__ == name else None))
+    return runs
+
+
+def task_of_run(path: str) -> str:
+    """The name of a run's task.
+
+    Raises:
+        RunError: the run is missing or damaged.
+    """
+    from recurra.tasks.life import open_run
+
+    return open_run(path)[0].name
+
+
+def check_task(path: str, task: str) -> None:
+    """Refuse a run of another task, saying what that one is good for.
+
+    Raises:
+        RunError: it is one, or is missing or damaged.
+    """
+    own = task_of_run(path)
+    if own != task:
         raise RunError(
-            f"{values.run}: expected a run of the task {task!r}, got one of {run.task!r}; "
-            f"`recurra train {task}` makes one."
+            f"{path}: expected a run of the task {task!r}, got one of {own!r}; {NEXT[own].format(run=path)}, and "
+            f"`recurra train {task}` makes a run of {task!r}."
         )
-    return run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.cli import INTERRUPTED
 from recurra.cli.options import Options
-from recurra.cli.run_options import add_cell, own_cell
+from recurra.cli.run_options import NEXT, add_cell, own_cell
 from recurra.cli.tables import print_table
 from recurra.errors import ConfigError
 
@@ -23,12 +23,6 @@ TITLES = {
     "schedule": "How the learning rate changes over the run.",
 }
 """What the help says of each section of keys; what it says of the data is the task's."""
-
-NEXT = {
-    "lm": "`recurra sample {run}` lets it write",
-    "translate": "`recurra predict {run} < FILE` translates",
-}
-"""What a run of each task is good for."""
 
 
 def train_lm(arguments: list[str]) -> int:

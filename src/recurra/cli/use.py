@@ -1,4 +1,4 @@
-"""`recurra evaluate`, `recurra sample` and `recurra score`: what a trained language model is good for."""
+"""`recurra sample` and `recurra score`: what a trained language model is good for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recurra.cli.options import Options, check_text
 from recurra.cli.run_options import add_cell, load_run
-from recurra.cli.tables import print_json, print_table
+from recurra.cli.tables import print_json
 from recurra.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,28 +21,6 @@ if TYPE_CHECKING:
 
 LINES_AT_ONCE = 32
 """How many lines of a file are scored together; those of standard input go one by one, as they come."""
-
-
-def evaluate(arguments: list[str]) -> None:
-    """Print nats, perplexity and bits per character."""
-    options = Options(
-        "evaluate",
-        "Score a run over every token of its test text: that of --data.test, or else of the run's own "
-        "configuration, or else its validation text.",
-        "RUN [--data.test FILE ...] [--json]",
-    )
-    options.positional("run", "the run's folder")
-    options.add("data.test", list[str], None, "text files to score instead", "FILE")
-    _add_output(options)
-    values = options.parse(arguments)
-    run: LMRun = load_run(values, "lm")
-    figures = run.evaluate(values.data.test).as_dict()
-    if values.json:
-        print_json(figures)
-        return
-    recipe = figures.pop("recipe")
-    print_table(("figure", "value"), [(name, value) for name, value in figures.items() if value is not None])
-    print(recipe)
 
 
 # -------------------------------------------------------------------- sample

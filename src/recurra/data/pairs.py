@@ -48,7 +48,8 @@ class PairConfig:
             None: no limit.
         subword_size: the number of subwords of each vocabulary; a small text may give fewer.
         subword_sampling: draw each word's division into subwords anew in every epoch of training, in proportion
-            to its probability to this power (subword regularisation; Kudo 2018); 0: the most probable one.
+            to its probability to this power, 0.2 to 0.5 for example (subword regularisation; Kudo 2018); the
+            smaller, the more varied and the longer the rows; 0: always the most probable one.
         max_length: the most symbols of a source or a target, EOS counted; at least 2.
         long_lines: pairs with a longer side are left out of training and of the loss (`skip`), or both sides
             are cut to that length (`truncate`).

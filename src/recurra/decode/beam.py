@@ -187,11 +187,11 @@ class _Search:
         covered = self._cover()
         log_probs = self.step.log_probs
         check_log_probs(log_probs)
-        ended = self._finish(log_probs[:, self.stop].cpu().double(), covered)
+        ended = self._finish(log_probs[:, self.stop].cpu(), covered)
         if self.config.no_repeat_ngram:
             log_probs = block_repeats(log_probs, self.prefixes, self.config.no_repeat_ngram)
         values, ids = best_symbols(log_probs, self.config.beam_size, self.excluded)  # [R, C]
-        totals = self.log_probs[:, None] + values.double()
+        totals = self.log_probs[:, None] + values  # float64, whatever the model computes in
         best, parents, ranks = self._best(totals)  # [A, K]
         going = ~self._done(best[:, 0])
         live = (best > -math.inf) & going[:, None]

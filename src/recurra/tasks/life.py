@@ -27,6 +27,8 @@ from recurra.training.resume import apply_weights, model_tensors
 from recurra.training.run_directory import RunDirectory, check_free
 
 TASK_FILE = "task.json"
+AVERAGED = "averaged"
+"""The key of `task.json` under which a mean of checkpoints says what it is the mean of."""
 SPLITS = ("train", "valid", "test")
 
 
@@ -92,9 +94,16 @@ def resume(path: str | Path, cell: type[Cell] | None = None) -> Any:
         The task's run, as `train` does.
 
     Raises:
-        RunError: the run is damaged, or the data or the cell's program have changed since.
+        RunError: the run is damaged, or the data or the cell's program have changed since; or it is a mean of
+            checkpoints, which no training has led to.
     """
     task, directory, config = open_run(path)
+    averaged = read_json(directory.path / TASK_FILE).get(AVERAGED)
+    if isinstance(averaged, dict):
+        raise RunError(
+            f"{directory.path}: is the mean of checkpoints of {averaged.get('run')}; resume that run, and average "
+            "again."
+        )
     data = task.load_data(config, task.load_vocabulary(directory.path))
     torch.manual_seed(config.training.seed)
     model = rebuild_model(task, directory, config, task.vocabulary_of(data), cell, strict=True)

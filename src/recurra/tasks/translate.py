@@ -19,6 +19,7 @@ from recurra.data.pair_batches import evaluation_pair_batches, pair_batches
 from recurra.data.pair_split import PairCounts
 from recurra.data.pair_vocabularies import Vocabularies
 from recurra.data.pairs import SPLITS, PairConfig, PairCorpus, load_pairs
+from recurra.decode import BeamConfig
 from recurra.errors import ConfigError
 from recurra.metrics.by_name import METRICS, metric_named, score_outputs
 from recurra.models.encoder_decoder import EncoderDecoder
@@ -114,7 +115,8 @@ class TranslateJob:
         loss = mean_loss(self.model, batches)
         count = min(config.sentences or len(valid.sources), len(valid.sources))
         ids = [valid.sources[index] for index in range(count)]
-        outputs = outputs_of(self.model, self.corpus.vocabularies, ids, valid.source_text[:count])
+        text = valid.source_text[:count]
+        outputs = outputs_of([self.model], self.corpus.vocabularies, ids, text, BeamConfig(), greedily=True)
         scores = score_outputs(
             self.config.metrics,
             outputs,

@@ -85,12 +85,16 @@ class Evaluation:
     Attributes:
         loss: over the pairs.
         scores: by metric, over the unique sources.
-        outputs: the best output of each unique source.
+        sources: the unique sources, as text.
+        outputs: the best output of each of them.
+        references: the unique targets of each of them.
     """
 
     loss: Score
     scores: dict[str, Scored]
+    sources: list[str]
     outputs: list[str]
+    references: list[list[str]]
 
     def as_dict(self) -> dict[str, Any]:
         """The figures, and under `recipes` how each was computed."""
@@ -118,22 +122,26 @@ def mean_loss(model: TranslationModel, batches: Iterable[PairBatch]) -> Score:
 
 
 def search(
-    models: Sequence[TranslationModel], sources: Sequence[Ids], config: BeamConfig | None, stop: int
+    models: Sequence[TranslationModel],
+    sources: Sequence[Ids],
+    config: BeamConfig,
+    stop: int,
+    greedily: bool = False,
 ) -> Iterator[tuple[int, list[Hypothesis]]]:
     """What is found for each source, in an order of its own, that of their lengths.
 
     Args:
         models: one, or several whose probabilities are averaged.
         sources: ids `[Tx]` each, EOS last.
-        config: None for greedy decoding.
+        config: of the search; of it, greedy decoding keeps to the limits of length and to `no_repeat_ngram`.
         stop: the id of EOS.
+        greedily: take the most probable symbol at each step instead.
 
     Returns:
         The source's number and its hypotheses, best first, as they are found.
     """
     device = next(models[0].parameters()).device
     order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
-    limits = config or BeamConfig()
     for begin in range(0, len(order), SOURCES_AT_ONCE):
         numbers = order[begin : begin + SOURCES_AT_ONCE]
         lengths = [len(sources[number]) for number in numbers]
@@ -142,26 +150,29 @@ def search(
             row[: len(sources[number])] = torch.from_numpy(sources[number])
         bound = [model.stepper(ids.to(device), torch.tensor(lengths, device=device)) for model in models]
         stepper = bound[0] if len(bound) == 1 else Ensemble(bound)
-        most = limits.limits(lengths)
-        if config is None:
-            found = [[one] for one in greedy(stepper, stop=stop, max_lengths=most)]
+        most = config.limits(lengths)
+        if greedily:
+            least, no_repeat = config.min_length, config.no_repeat_ngram
+            best = greedy(stepper, stop=stop, max_lengths=most, min_length=least, no_repeat_ngram=no_repeat)
+            found = [[one] for one in best]
         else:
             found = beam_search(stepper, config, stop=stop, max_lengths=most, source_lengths=lengths)
         yield from zip(numbers, found, strict=True)
 
 
 def outputs_of(
-    model: TranslationModel,
+    models: Sequence[TranslationModel],
     vocabularies: Vocabularies,
     sources: Sequence[Ids],
     text: Sequence[str],
-    config: BeamConfig | None = None,
+    config: BeamConfig,
+    greedily: bool = False,
 ) -> list[str]:
-    """The text of the best output for each source; greedy without a `config`; an empty source gives an empty one."""
+    """The text of the best output for each source, arguments as of `search`; an empty source gives an empty one."""
     outputs = [""] * len(sources)
     full = [number for number, line in enumerate(text) if line.strip()]
     stop = vocabularies.target.line_end or 0
-    for index, found in search([model], [sources[number] for number in full], config, stop):
+    for index, found in search(models, [sources[number] for number in full], config, stop, greedily):
         outputs[full[index]] = vocabularies.decode_target(found[0].ids.numpy())
     return outputs
 
@@ -203,23 +214,36 @@ class TranslationRun(Run[TranslationModel]):
         Args:
             lines: without their line ends; an empty one gives an empty output.
             beam: how to search; None for the defaults of `BeamConfig`.
-            greedy: take the most probable symbol at each step instead of searching.
+            greedy: take the most probable symbol at each step instead of searching; of `beam` only the limits
+                of length and `no_repeat_ngram` then count.
             copy_unknown: put in the place of each unknown word of an output the source's word that it attends to
                 most.
             others: runs to make an ensemble with, of the same vocabularies.
 
         Raises:
-            ConfigError: `copy_unknown` without attention, or where symbols are not words.
+            ConfigError: what is asked for needs attention, or symbols that are words, and the model has none; or
+                greedy decoding is to give several outputs.
             RunError: another run has other vocabularies.
         """
-        self._check(copy_unknown, others)
-        config = None if greedy else (beam or BeamConfig())
+        config = beam or BeamConfig()
+        self._check(config, greedy, copy_unknown, others)
+        return self._translate(lines, config, greedy, copy_unknown, others)
+
+    def _translate(
+        self,
+        lines: Sequence[str],
+        config: BeamConfig,
+        greedily: bool,
+        copy_unknown: bool,
+        others: Sequence[TranslationRun],
+    ) -> Iterator[Translated]:
         encoded = [self._encode(line) for line in lines]
         full = [number for number, line in enumerate(lines) if line.strip()]
         models = [self.model, *(run.model for run in others)]
         found: dict[int, list[Hypothesis]] = {}
         stop = self.vocabularies.target.line_end or 0
-        for index, hypotheses in search(models, [encoded[number][0] for number in full], config, stop):
+        sources = [encoded[number][0] for number in full]
+        for index, hypotheses in search(models, sources, config, stop, greedily):
             found[full[index]] = hypotheses
         for number, line in enumerate(lines):
             ids, truncated = encoded[number]
@@ -229,7 +253,7 @@ class TranslationRun(Run[TranslationModel]):
             source = self.vocabularies.source
             tokens = [source.symbols[index] for index in ids]
             unknown = 0 if source.unknown is None else int((ids == source.unknown).sum())
-            words = line.split() if copy_unknown else None
+            words = line.split()[: len(ids) - 1] if copy_unknown else None  # those the model saw, EOS aside
             outputs = [self._output(one, words) for one in found[number]]
             yield Translated(line, tokens, outputs, unknown, truncated)
 
@@ -240,24 +264,28 @@ class TranslationRun(Run[TranslationModel]):
         test_target: Sequence[str] = (),
         beam: BeamConfig | None = None,
         greedy: bool = False,
+        others: Sequence[TranslationRun] = (),
     ) -> Evaluation:
         """Loss and scores over the given test files, or else the configured ones, or else the validation pairs.
 
         Args:
             test: tab-separated files.
             test_source, test_target: parallel files.
-            beam: how to search; None for the defaults of `BeamConfig`.
-            greedy: take the most probable symbol at each step instead of searching.
+            beam, greedy, others: as of `translate`. The loss is this run's own, that of an ensemble too.
 
         Raises:
+            ConfigError, RunError: as `translate`.
             DataError: a file cannot be used.
         """
+        config = beam or BeamConfig()
+        self._check(config, greedy, False, others)
         pairs = self.pairs(test, test_source, test_target)
         ids = [pairs.sources[index] for index in range(len(pairs.sources))]
-        config = None if greedy else (beam or BeamConfig())
-        outputs = outputs_of(self.model, self.vocabularies, ids, pairs.source_text, config)
+        models = [self.model, *(run.model for run in others)]
+        outputs = outputs_of(models, self.vocabularies, ids, pairs.source_text, config, greedy)
         loss = mean_loss(self.model, evaluation_pair_batches(pairs, self.settings.training.batch_tokens))
-        return Evaluation(loss, self.score(outputs, pairs.references), outputs)
+        scores = self.score(outputs, pairs.references)
+        return Evaluation(loss, scores, pairs.source_text, outputs, pairs.references)
 
     def score(self, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Scored]:
         """The configured metrics of outputs."""
@@ -298,14 +326,24 @@ class TranslationRun(Run[TranslationModel]):
             text = " ".join(words)
         return Output(text, tokens, found.log_prob, found.score, found.attention, found.finished)
 
-    def _check(self, copy_unknown: bool, others: Sequence[TranslationRun]) -> None:
+    def _check(
+        self, config: BeamConfig, greedily: bool, copy_unknown: bool, others: Sequence[TranslationRun]
+    ) -> None:
+        """Refuse what this run and the others cannot do, before anything is read or decoded."""
+        attends = any(run.model.shows_attention for run in (self, *others))
+        if greedily and config.n_best > 1:
+            raise ConfigError(
+                f"n_best: greedy decoding finds one output, got {config.n_best}; search with a beam instead."
+            )
+        if not greedily and config.coverage_penalty and not attends:
+            raise ConfigError("coverage_penalty: this model has no attention; leave it at 0.")
         kinds = {self.vocabularies.source.kind, self.vocabularies.target.kind}
         if copy_unknown and kinds != {"words"}:
             raise ConfigError(
                 "copy_unknown: copies whole words, and this run's symbols are "
                 f"{' and '.join(sorted(kinds))}; leave it out."
             )
-        if copy_unknown and not self.model.shows_attention:
+        if copy_unknown and not attends:
             raise ConfigError("copy_unknown: follows the attention, and this model has none; leave it out.")
         for other in others:
             if other.vocabularies.digest != self.vocabularies.digest:

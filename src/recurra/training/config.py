@@ -30,10 +30,10 @@ class FitConfig:
         device: auto (CUDA if there is one), cpu or cuda.
         threads: of the CPU; None: as many as torch takes.
         evaluate_every: in updates; None: once an epoch.
-        save_every: in updates; None: with each evaluation (where saving takes under 5 % of the time), and
-            every five minutes.
+        save_every: in updates; None: with each evaluation (where saving takes under 5 % of the time, or several
+            checkpoints are kept), and every five minutes.
         patience: stop when so many evaluations in a row were no better than the best; None: never.
-        keep: how many checkpoints of the weights are kept.
+        keep: how many checkpoints of the weights are kept, the last ones; `recurra average` takes their mean.
         weights: which weights the run is used with afterwards: those of the best evaluation, or the last.
         tensorboard: write event files as well (needs the extra `tensorboard`).
     """

@@ -322,7 +322,9 @@ class _Loop(Generic[BatchType]):
             self.events.add(counters.step, self.metrics)
         self.display.evaluated(counters.step, scores, better)
         since = time.perf_counter() - self.saved_time
-        if self.config.save_every is None and since >= SAVE_SHARE * self.saving_seconds:
+        # Who keeps several checkpoints wants those of the evaluations, whatever the disk's speed.
+        due = self.config.keep > 1 or since >= SAVE_SHARE * self.saving_seconds
+        if self.config.save_every is None and due:
             self._save()
 
     def _scores(self) -> dict[str, float]:

@@ -20,7 +20,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +75,9 @@ class RunDirectory:
         config: Mapping[str, Any],
         files: Callable[[Path], object],
         weights: Mapping[str, Tensor],
-        resume: ResumeState,
+        resume: ResumeState | None,
         overwrite: bool = False,
+        metrics: Sequence[Mapping[str, Any]] = (),
     ) -> RunDirectory:
         """Build a new run aside and rename it into place.
 
@@ -85,8 +86,9 @@ class RunDirectory:
             config: the resolved configuration, plain values (tuples become lists, paths strings).
             files: writes the vocabulary and whatever else belongs to the run into the folder it is given.
             weights: the first weights.
-            resume: the state at step 0.
+            resume: the state at step 0; None for weights that no training goes on from.
             overwrite: replace a run that is there already.
+            metrics: what `metrics.jsonl` begins with.
 
         Raises:
             RunError: the path holds something, or cannot be written.
@@ -97,7 +99,7 @@ class RunDirectory:
         try:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
-            cls._build(aside, config, files, weights, resume)
+            cls._build(aside, config, files, weights, resume, metrics)
             _put_in_place(aside, path)
         except OSError as error:
             raise RunError(
@@ -115,7 +117,8 @@ class RunDirectory:
         config: Mapping[str, Any],
         files: Callable[[Path], object],
         weights: Mapping[str, Tensor],
-        resume: ResumeState,
+        resume: ResumeState | None,
+        metrics: Sequence[Mapping[str, Any]],
     ) -> None:
         import yaml
 
@@ -124,9 +127,10 @@ class RunDirectory:
         files(aside)
         for folder in (RESUME, CHECKPOINTS, PLOTS):
             (aside / folder).mkdir()
-        write_aside(aside / METRICS, b"")
+        write_aside(aside / METRICS, b"".join(map(_metrics_line, metrics)))
         write_aside(aside / WEIGHTS, tensor_bytes(weights))
-        cls(aside, {})._write_resume(resume)
+        if resume is not None:
+            cls(aside, {})._write_resume(resume)
         for file in aside.iterdir():
             _flush(file)
 
@@ -241,6 +245,11 @@ class RunDirectory:
         """
         return read_tensors(self.path / WEIGHTS)
 
+    def checkpoints(self) -> dict[int, Path]:
+        """The files in `checkpoints`, by step, in that order."""
+        files = (self.path / CHECKPOINTS).glob("*.safetensors")
+        return dict(sorted((int(file.stem), file) for file in files if file.stem.isdigit()))
+
     def save_checkpoint(self, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
         """Keep these weights as `checkpoints/<step>.safetensors`, and only the last `keep` of them.
 
@@ -252,9 +261,9 @@ class RunDirectory:
             folder.mkdir(exist_ok=True)
             if keep:
                 write_aside(folder / f"{step}.safetensors", tensor_bytes(tensors))
-            steps = [int(file.stem) for file in folder.glob("*.safetensors") if file.stem.isdigit()]
-            for old in sorted(steps)[: len(steps) - keep]:
-                (folder / f"{old}.safetensors").unlink()
+            files = list(self.checkpoints().values())
+            for old in files[: max(0, len(files) - keep)]:
+                old.unlink()
 
     # ---------------------------------------------------------------- metrics
 
@@ -264,9 +273,9 @@ class RunDirectory:
         Raises:
             TrainingError: the disk is full or refuses.
         """
-        line = json.dumps(values, allow_nan=False) + "\n"
+        line = _metrics_line(values)
         with self._saving(), (self.path / METRICS).open("ab") as file:
-            file.write(line.encode())
+            file.write(line)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl`; a last line that a kill cut short is left out.
@@ -340,6 +349,10 @@ def _put_in_place(aside: Path, path: Path) -> None:
     aside.rename(path)
     flush_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _metrics_line(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, allow_nan=False) + "\n").encode()
 
 
 def _flush(path: Path) -> None:
