@@ -54,6 +54,16 @@ VERBS = (
     Verb("bleu", "score a file of outputs against references", "recurra.cli.score_files:bleu"),
     Verb("inspect gradients", "see how far gradients reach back in time", "recurra.cli.look:gradients"),
     Verb("inspect gates", "colour a text by what each unit does", "recurra.cli.look:gates"),
+    Verb(
+        "inspect attention",
+        "draw what a translation was read from",
+        "recurra.cli.look_translation:attention",
+    ),
+    Verb("inspect beam", "draw a beam search as a tree", "recurra.cli.look_translation:beam"),
+    Verb(
+        "inspect errors", "tell the model's errors from the search's", "recurra.cli.look_translation:errors"
+    ),
+    Verb("inspect lengths", "score translators by source length", "recurra.cli.look_translation:lengths"),
     Verb("selfcheck", "compare every backend with the reference", "recurra.cli.bench:selfcheck"),
     Verb("bench cells", "time cells on this machine", "recurra.cli.bench:bench_cells"),
     Verb("explain", "say which backend runs a cell, and why", "recurra.cli.explain:explain"),

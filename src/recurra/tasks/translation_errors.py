@@ -1,0 +1,169 @@
+"""Where translators fail: errors of model and of search by beam size, and score by source length.
+
+S sources.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+
+from recurra.data.pairs import Pairs
+from recurra.decode import BeamConfig, force
+from recurra.decode.scores import length_penalty
+from recurra.errors import ConfigError
+from recurra.inspection.score_by_length import ScoreByLength, length_ranges
+from recurra.inspection.search_errors import Comparison, SearchErrors
+from recurra.metrics.by_name import metric_named
+from recurra.tasks.translation_looks import Ids, bind
+from recurra.tasks.translation_run import SOURCES_AT_ONCE, TranslationRun, search
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """A source and its references.
+
+    Attributes:
+        text: of the source.
+        ids: of the source, `[Tx]`.
+        references: their text.
+    """
+
+    text: str
+    ids: Ids
+    references: Sequence[str]
+
+
+def sentences_of(pairs: Pairs, most: int | None = None) -> list[Sentence]:
+    """The first `most` unique sources of a split, or all; empty ones are left out.
+
+    Raises:
+        ConfigError: `most` is below 1, or there is none.
+    """
+    if most is not None and most < 1:
+        raise ConfigError(f"sentences: expected at least 1, got {most}.")
+    found = [
+        Sentence(text, pairs.sources[index], references)
+        for index, (text, references) in enumerate(zip(pairs.source_text, pairs.references, strict=True))
+        if text.strip()
+    ][:most]
+    if not found:
+        raise ConfigError("sentences: expected at least one source that is not empty, got none.")
+    return found
+
+
+def search_errors(
+    run: TranslationRun, sentences: Sequence[Sentence], beam_sizes: Sequence[int], beam: BeamConfig
+) -> list[SearchErrors]:
+    """Hold a run's outputs against their references, by the score that the search ranks by.
+
+    Args:
+        run: a translator.
+        sentences: with references.
+        beam_sizes: how wide to search.
+        beam: how to search else; without a coverage penalty, which a given target has no share of.
+
+    Raises:
+        ConfigError: there is a coverage penalty, or a beam size is out of range.
+    """
+    if beam.coverage_penalty:
+        raise ConfigError("coverage_penalty: expected 0, as references are scored without it.")
+    references = reference_scores(run, sentences, beam)
+    return [
+        _errors_of(run, sentences, references, dataclasses.replace(beam, beam_size=size, n_best=1))
+        for size in beam_sizes
+    ]
+
+
+def _errors_of(
+    run: TranslationRun,
+    sentences: Sequence[Sentence],
+    references: Sequence[tuple[float, str]],
+    beam: BeamConfig,
+) -> SearchErrors:
+    comparisons: dict[int, Comparison] = {}
+    stop = run.vocabularies.target.line_end or 0
+    for index, found in search([run.model], [one.ids for one in sentences], beam, stop):
+        sentence, (reference_score, reference) = sentences[index], references[index]
+        output = run.vocabularies.decode_target(found[0].ids.numpy())
+        comparisons[index] = Comparison(
+            sentence.text, output, reference, found[0].score, reference_score, output in sentence.references
+        )
+    ordered = [comparisons[index] for index in range(len(sentences))]
+    metric = run.settings.metrics[0]
+    figures = run.score([one.output for one in ordered], [one.references for one in sentences])
+    return SearchErrors(beam.beam_size, ordered, metric, figures[metric].score)
+
+
+def reference_scores(
+    run: TranslationRun, sentences: Sequence[Sentence], beam: BeamConfig
+) -> list[tuple[float, str]]:
+    """For each sentence the highest score among its references, and that reference."""
+    rows = [(index, text) for index, one in enumerate(sentences) for text in one.references]
+    targets = [torch.from_numpy(run.vocabularies.encode_target(text)[0]) for _, text in rows]
+    order = sorted(range(len(rows)), key=lambda row: (len(sentences[rows[row][0]].ids), len(targets[row])))
+    scores: dict[int, list[tuple[float, str]]] = {}
+    for begin in range(0, len(order), SOURCES_AT_ONCE):
+        here = order[begin : begin + SOURCES_AT_ONCE]
+        stepper, _ = bind(run, [sentences[rows[row][0]].ids for row in here])
+        log_probs = torch.tensor(force(stepper, [targets[row] for row in here]), dtype=torch.float64)
+        lengths = torch.tensor([len(targets[row]) for row in here])
+        found = log_probs / length_penalty(lengths, beam.length_penalty, beam.penalty)
+        for row, score in zip(here, found.tolist(), strict=True):
+            scores.setdefault(rows[row][0], []).append((score, rows[row][1]))
+    return [max(scores[index]) for index in range(len(sentences))]
+
+
+def score_by_length(
+    runs: dict[str, TranslationRun], sentences: Sequence[Sequence[Sentence]], beam: BeamConfig, ranges: int
+) -> ScoreByLength:
+    """Score some runs' outputs by the length of the source, by the first run's first metric.
+
+    Args:
+        runs: by label.
+        sentences: for each run the same ones, in its own ids.
+        beam: how to search.
+        ranges: of length, the most.
+
+    Raises:
+        ConfigError: the runs have different sentences, or `ranges` is below 1.
+    """
+    first = next(iter(runs.values()))
+    texts = [(one.text, one.references) for one in sentences[0]]
+    for label, own in zip(runs, sentences, strict=True):
+        if [(one.text, one.references) for one in own] != texts:
+            raise ConfigError(
+                f"{label}: has other test pairs than {next(iter(runs))}; give the same ones to all, "
+                "by --data.test FILE.tsv or both parallel files."
+            )
+    characters = first.vocabularies.source.kind == "characters"
+    lengths = [len(one.text) if characters else len(one.text.split()) for one in sentences[0]]
+    metric = first.settings.metrics[0]
+    bounds = length_ranges(lengths, ranges)
+    members = [[i for i, length in enumerate(lengths) if low <= length <= high] for low, high in bounds]
+    scores: dict[str, list[float]] = {}
+    for (label, run), own in zip(runs.items(), sentences, strict=True):
+        outputs = _outputs(run, own, beam)
+        scores[label] = [
+            first.score([outputs[i] for i in here], [texts[i][1] for i in here])[metric].score
+            for here in members
+        ]
+    return ScoreByLength(
+        metric,
+        metric_named(metric).higher_is_better,
+        "characters" if characters else "words",
+        bounds,
+        [len(here) for here in members],
+        [sum(lengths[i] for i in here) / len(here) for here in members],
+        scores,
+    )
+
+
+def _outputs(run: TranslationRun, sentences: Sequence[Sentence], beam: BeamConfig) -> list[str]:
+    found: dict[int, str] = {}
+    stop = run.vocabularies.target.line_end or 0
+    for index, best in search([run.model], [one.ids for one in sentences], beam, stop):
+        found[index] = run.vocabularies.decode_target(best[0].ids.numpy())
+    return [found[index] for index in range(len(sentences))]
