@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from recurra.data.pairs import Pairs
+from recurra.data.pair_split import Pairs
 from recurra.decode import BeamConfig, force
 from recurra.decode.scores import length_penalty
 from recurra.errors import ConfigError
