@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
     from recurra import cells as cells, errors as errors
     from recurra.cells import Cell as Cell
-    from recurra.contracts import Batch as Batch, State as State, Step as Step, Stepper as Stepper
+    from recurra.contracts import (
+        Batch as Batch,
+        PairBatch as PairBatch,
+        State as State,
+        Step as Step,
+        Stepper as Stepper,
+    )
+    from recurra.data.pairs import PairConfig as PairConfig
     from recurra.data.text import TextConfig as TextConfig
+    from recurra.decode.beam import BeamConfig as BeamConfig
     from recurra.errors import (
         BackendError as BackendError,
         CellError as CellError,
@@ -27,14 +35,27 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
     from recurra.layers import convert as convert
     from recurra.layers.recurrent import Recurrent as Recurrent
     from recurra.layers.regularisation import Regularisation as Regularisation
+    from recurra.models.encoder_decoder import (
+        EncoderDecoder as EncoderDecoder,
+        EncoderDecoderConfig as EncoderDecoderConfig,
+    )
     from recurra.models.language_model import (
         LanguageModel as LanguageModel,
         LanguageModelConfig as LanguageModelConfig,
     )
     from recurra.tasks.language_run import LMRun as LMRun
+    from recurra.tasks.averaging import average as average
     from recurra.tasks.life import load as load, resume as resume, train as train
     from recurra.tasks.lm import LMConfig as LMConfig
-    from recurra.training.config import TrainingConfig as TrainingConfig
+    from recurra.tasks.translate import (
+        EvaluationConfig as EvaluationConfig,
+        TranslateConfig as TranslateConfig,
+    )
+    from recurra.tasks.translation_run import TranslationRun as TranslationRun
+    from recurra.training.config import (
+        PairTrainingConfig as PairTrainingConfig,
+        TrainingConfig as TrainingConfig,
+    )
     from recurra.training.optimiser import OptimiserConfig as OptimiserConfig
     from recurra.training.schedule import ScheduleConfig as ScheduleConfig
 
@@ -47,8 +68,10 @@ _HOMES = {
     name: home
     for home, names in {
         "recurra.cells": ("Cell",),
-        "recurra.contracts": ("Batch", "State", "Step", "Stepper"),
+        "recurra.contracts": ("Batch", "PairBatch", "State", "Step", "Stepper"),
+        "recurra.data.pairs": ("PairConfig",),
         "recurra.data.text": ("TextConfig",),
+        "recurra.decode.beam": ("BeamConfig",),
         "recurra.errors": (
             "BackendError",
             "CellError",
@@ -62,11 +85,15 @@ _HOMES = {
         ),
         "recurra.layers.recurrent": ("Recurrent",),
         "recurra.layers.regularisation": ("Regularisation",),
+        "recurra.models.encoder_decoder": ("EncoderDecoder", "EncoderDecoderConfig"),
         "recurra.models.language_model": ("LanguageModel", "LanguageModelConfig"),
         "recurra.tasks.language_run": ("LMRun",),
+        "recurra.tasks.averaging": ("average",),
         "recurra.tasks.life": ("load", "resume", "train"),
         "recurra.tasks.lm": ("LMConfig",),
-        "recurra.training.config": ("TrainingConfig",),
+        "recurra.tasks.translate": ("EvaluationConfig", "TranslateConfig"),
+        "recurra.tasks.translation_run": ("TranslationRun",),
+        "recurra.training.config": ("PairTrainingConfig", "TrainingConfig"),
         "recurra.training.optimiser": ("OptimiserConfig",),
         "recurra.training.schedule": ("ScheduleConfig",),
     }.items()
