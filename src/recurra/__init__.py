@@ -43,8 +43,8 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
         LanguageModel as LanguageModel,
         LanguageModelConfig as LanguageModelConfig,
     )
-    from recurra.tasks.language_run import LMRun as LMRun
     from recurra.tasks.averaging import average as average
+    from recurra.tasks.language_run import LMRun as LMRun
     from recurra.tasks.life import load as load, resume as resume, train as train
     from recurra.tasks.lm import LMConfig as LMConfig
     from recurra.tasks.translate import (
