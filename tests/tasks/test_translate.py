@@ -7,7 +7,6 @@ import random
 
 import pytest
 import torch
-from reversal import config, reverse, write_pairs
 
 import recurra
 from recurra.cells import Cell
@@ -17,6 +16,7 @@ from recurra.errors import ConfigError, DataError, RunError, ShapeError
 from recurra.metrics.by_name import score_outputs
 from recurra.tasks import translation_run
 from recurra.tasks.translate import TranslateJob
+from reversal import config, reverse, write_pairs
 
 TINY = {"hidden_size": 6, "embedding_size": 5, "backend": "reference"}
 LINES = ["a b c", "", "g", "d zzz e f", "  \t", "b a", "c c d e f", "f name b", "a b c d e f g a b"]
@@ -249,9 +249,7 @@ def test_an_ensemble_with_itself_is_the_model_and_another_member_counts(double, 
     mixed = [one.outputs[0] for one in double.translate(LINES, others=[other])]
     assert mixed[0].log_prob != pytest.approx(alone[0].log_prob, rel=1e-3)
     scored = double.evaluate([str(folder / "pairs.tsv")], others=[other])
-    assert scored.outputs == [
-        one.outputs[0].text for one in double.translate(scored.sources, others=[other])
-    ]
+    assert scored.outputs == [one.outputs[0].text for one in double.translate(scored.sources, others=[other])]
 
 
 def test_weights_that_are_not_numbers_are_said(double):
@@ -312,7 +310,9 @@ def test_evaluation_scores_what_is_translated(double, tmp_path):
             vocabularies.encode_source(source)[0], vocabularies.encode_target(target)[0]
         )]  # fmt: skip
         lengths = [torch.tensor([ids.shape[1]]) for ids in sides]
-        loss, tokens = double.model.loss(PairBatch(sides[0], lengths[0], sides[1], lengths[1], int(lengths[1])))
+        loss, tokens = double.model.loss(
+            PairBatch(sides[0], lengths[0], sides[1], lengths[1], int(lengths[1]))
+        )
         assert tokens == len(target.split()) + 1
         by_hand += float(loss.detach())
     assert found.loss.nats_sum == pytest.approx(by_hand, rel=1e-12)
