@@ -5,7 +5,7 @@ B batch, S sources, Tx source length, Ty target length, V vocabulary.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,7 +13,11 @@ from torch import Tensor
 import cases
 from recurra.contracts import PairBatch, Step, Stepper
 from recurra.models.encoder_decoder import EncoderDecoder
+from recurra.models.transformer import Transformer
 from recurra.models.translation_config import EncoderDecoderConfig
+from recurra.models.translation_model import TranslationModel
+
+Model = TypeVar("Model", bound=TranslationModel)
 
 SOURCES, TARGETS = 9, 7  # sizes of the vocabularies
 SOURCE_LENGTHS, TARGET_LENGTHS = [5, 1, 4, 6], [4, 7, 1, 5]
@@ -31,9 +35,25 @@ WHOLE = ("none", "luong", "gnmt")  # those that need no step loop
 def model(joint: bool = False, **options: Any) -> EncoderDecoder:
     """In float64 and evaluation mode, on the reference backend."""
     settings = {"hidden_size": 6, "num_layers": 2, "embedding_size": 5, "backend": "reference"}
-    config = EncoderDecoderConfig(**(settings | options))
-    sizes = (TARGETS, TARGETS) if joint else (SOURCES, TARGETS)
-    built = EncoderDecoder(config, *sizes, joint).double()
+    return randomised(EncoderDecoder(EncoderDecoderConfig(**(settings | options)), *sizes(joint), joint))
+
+
+def transformer(joint: bool = False, **options: Any) -> Transformer:
+    """In float64 and evaluation mode."""
+    settings = {"hidden_size": 6, "num_layers": 2, "heads": 2, "feedforward_size": 9}
+    config = EncoderDecoderConfig(architecture="transformer", **(settings | options))
+    return randomised(Transformer(config, *sizes(joint), joint))
+
+
+BOTH = (model, transformer)
+
+
+def sizes(joint: bool) -> tuple[int, int]:
+    return (TARGETS, TARGETS) if joint else (SOURCES, TARGETS)
+
+
+def randomised(built: Model) -> Model:
+    built = built.double()
     cases.randomise(built, scale=0.8)
     return built.eval()
 
@@ -48,6 +68,13 @@ def ragged(rows: int = 4, sources: int = SOURCES) -> PairBatch:
             row[length - 1] = 0
     lengths = torch.tensor(source_lengths), torch.tensor(target_lengths)
     return PairBatch(source, lengths[0], target, lengths[1], sum(target_lengths))
+
+
+def spoil_padding(batch: PairBatch) -> None:
+    """Put other ids past the ends of sources and targets."""
+    for ids, lengths in ((batch.source, batch.source_lengths), (batch.target, batch.target_lengths)):
+        padding = torch.arange(ids.shape[1]) >= lengths[:, None]
+        ids[padding] = torch.randint(1, TARGETS, (int(padding.sum()),))
 
 
 def alone(batch: PairBatch, row: int) -> PairBatch:
@@ -74,7 +101,7 @@ def cost(stepper: Stepper, batch: PairBatch) -> Tensor:
     return -symbols[present].sum()
 
 
-def gradients(network: EncoderDecoder, batch: PairBatch) -> dict[str, Tensor]:
+def gradients(network: TranslationModel, batch: PairBatch) -> dict[str, Tensor]:
     """Of the loss, by parameter."""
     named = dict(network.named_parameters())
     found = torch.autograd.grad(network.loss(batch)[0], list(named.values()))
