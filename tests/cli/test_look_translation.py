@@ -6,14 +6,8 @@ import json
 
 import pytest
 
+import recurra
 from recurra.cli import main
-
-TRAIN = [
-    *("--data.source_vocabulary", "characters", "--data.target_vocabulary", "characters"),
-    *("--model.hidden_size", "9", "--model.embedding_size", "5", "--model.backend", "reference"),
-    *("--training.steps", "4", "--training.batch_tokens", "200", "--evaluation.metrics", "[exact_match]"),
-    *("--data.held_out", "0.3", "--data.max_length", "12"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +16,23 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("looks")
     lines = [f"{number}\t{str(number)[::-1]}" for number in range(7, 9000, 223)]
     (folder / "pairs.tsv").write_text("\n".join(lines) + "\n")
+    data = recurra.PairConfig(
+        train=[str(folder / "pairs.tsv")],
+        source_vocabulary="characters",
+        target_vocabulary="characters",
+        held_out=0.3,
+        max_length=12,
+    )
     for name, attention in (("with", "luong"), ("without", "none")):
-        arguments = ["train", "translate", "--data.train", str(folder / "pairs.tsv"), *TRAIN]
-        assert main([*arguments, "--model.attention", attention, "--out", str(folder / name)]) == 0
+        config = recurra.TranslateConfig(
+            data=data,
+            model=recurra.EncoderDecoderConfig(
+                hidden_size=10, embedding_size=5, attention=attention, backend="reference"
+            ),
+            evaluation=recurra.EvaluationConfig(metrics=["exact_match"]),
+            training=recurra.PairTrainingConfig(steps=2, batch_tokens=200, evaluate_every=2),
+        )
+        recurra.train(config, folder / name)
     return folder
 
 
