@@ -35,14 +35,12 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
     from recurra.layers import convert as convert
     from recurra.layers.recurrent import Recurrent as Recurrent
     from recurra.layers.regularisation import Regularisation as Regularisation
-    from recurra.models.encoder_decoder import (
-        EncoderDecoder as EncoderDecoder,
-        EncoderDecoderConfig as EncoderDecoderConfig,
-    )
+    from recurra.models.encoder_decoder import EncoderDecoder as EncoderDecoder
     from recurra.models.language_model import (
         LanguageModel as LanguageModel,
         LanguageModelConfig as LanguageModelConfig,
     )
+    from recurra.models.translation_config import EncoderDecoderConfig as EncoderDecoderConfig
     from recurra.tasks.averaging import average as average
     from recurra.tasks.language_run import LMRun as LMRun
     from recurra.tasks.life import load as load, resume as resume, train as train
@@ -85,7 +83,8 @@ _HOMES = {
         ),
         "recurra.layers.recurrent": ("Recurrent",),
         "recurra.layers.regularisation": ("Regularisation",),
-        "recurra.models.encoder_decoder": ("EncoderDecoder", "EncoderDecoderConfig"),
+        "recurra.models.encoder_decoder": ("EncoderDecoder",),
+        "recurra.models.translation_config": ("EncoderDecoderConfig",),
         "recurra.models.language_model": ("LanguageModel", "LanguageModelConfig"),
         "recurra.tasks.language_run": ("LMRun",),
         "recurra.tasks.averaging": ("average",),

@@ -39,7 +39,7 @@ class NoiseConfig:
 
 @dataclass(frozen=True)
 class BigramModelConfig:
-    cell: str = "lstm"
+    cell: str | None = "lstm"  # None where there is no layer
     backends: tuple[str, ...] = ()  # a recurrent layer for each
     noise: NoiseConfig = field(default_factory=NoiseConfig)
 
@@ -63,8 +63,9 @@ class BigramModel(nn.Module):
     def __init__(self, config: BigramModelConfig, size: int, cell: type[Cell] | None) -> None:
         super().__init__()
         self.embedding = nn.Embedding(size, WIDTH)
-        kind = cell or resolve(config.cell)
-        self.layers = nn.ModuleList(Recurrent(kind, WIDTH, WIDTH, backend=name) for name in config.backends)
+        self.layers = nn.ModuleList()
+        for name in config.backends:
+            self.layers.append(Recurrent(cell or resolve(config.cell), WIDTH, WIDTH, backend=name))
         self.dropout = nn.Dropout(config.noise.dropout)
         self.output = nn.Linear(WIDTH, size)
 

@@ -54,7 +54,7 @@ def config(text, *backends, aim=None, **training):
     limits = {"steps": 9, "evaluate_every": 2, "save_every": 2, "device": "cpu"} | training
     return BigramConfig(
         data=LettersConfig(train_source=[str(text)]),
-        model=BigramModelConfig(backends=backends, noise=NoiseConfig(dropout=0.4)),
+        model=BigramModelConfig("lstm" if backends else None, backends, NoiseConfig(dropout=0.4)),
         training=FitConfig(**limits),
         optimiser=OptimiserConfig(learning_rate=0.05),
         schedule=ScheduleConfig("constant", warmup_steps=0),

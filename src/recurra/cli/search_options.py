@@ -41,7 +41,7 @@ def add_search(options: Options, *left_out: str) -> None:
             options.add(name, kind, None, help, metavar)
     options.flag("greedy", "take the most probable symbol at each step, without a beam")
     options.add(
-        "ensemble", list[str] | None, None, "further runs; their probabilities are averaged with RUN's", "RUN"
+        "ensemble", list[str], None, "further runs; their probabilities are averaged with RUN's", "RUN"
     )
 
 

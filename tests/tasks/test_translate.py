@@ -1,0 +1,326 @@
+"""Translation from files to outputs, through the Python interface."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+import torch
+
+import recurra
+from recurra.cells import Cell
+from recurra.contracts import PairBatch
+from recurra.decode import BeamConfig
+from recurra.errors import ConfigError, DataError, RunError, ShapeError
+from recurra.metrics.by_name import score_outputs
+from recurra.tasks import translation_run
+from recurra.tasks.translate import TranslateJob
+from reversal import config, reverse, write_pairs
+
+TINY = {"hidden_size": 6, "embedding_size": 5, "backend": "reference"}
+LINES = ["a b c", "", "g", "d zzz e f", "  \t", "b a", "c c d e f", "f name b", "a b c d e f g a b"]
+
+
+class Leaky(Cell):
+    gates = ("candidate",)
+
+    def step(self, affine, h):
+        return 0.5 * h + 0.5 * affine("candidate", h).tanh()
+
+
+class Stiff(Leaky):
+    def step(self, affine, h):
+        return 0.75 * h + 0.25 * affine("candidate", h).tanh()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("translate")
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """Words that come once are unknown, so the model learns where an unknown word goes."""
+    torch.manual_seed(5)
+    train = write_pairs(folder / "train.tsv", 900, names=True)
+    data = {"minimum_count": 2, "max_length": 8}
+    return recurra.train(config(train, data, epochs=8, evaluate_every=1000), out=folder / "run")
+
+
+@pytest.fixture
+def double(trained):
+    """The same run in float64, opened anew."""
+    run = recurra.load(trained.path)
+    run.model.double()
+    return run
+
+
+@pytest.fixture(scope="module")
+def pairs(folder):
+    return write_pairs(folder / "pairs.tsv", 60, seed=11)
+
+
+def weights(run):
+    return {name: value.clone() for name, value in run.model.state_dict().items()}
+
+
+# -------------------------------------------------------------------- training
+
+
+def test_reversal_is_learned(trained):
+    assert trained.result.metrics["valid_loss"] < 0.2
+    draw = random.Random(8)
+    lines = [" ".join(draw.sample("abcdefg", 4)) for _ in range(40)]
+    right = [one.outputs[0].text == reverse(one.source) for one in trained.translate(lines)]
+    assert sum(right) > 32
+
+
+def test_a_loaded_run_is_the_trained_one(trained, pairs):
+    again = recurra.load(trained.path)
+    both = [
+        [[(one.text, one.log_prob) for one in line.outputs] for line in run.translate(LINES)]
+        for run in (trained, again)
+    ]
+    assert both[0] == both[1]
+    assert trained.evaluate([str(pairs)]).as_dict() == again.evaluate([str(pairs)]).as_dict()
+    assert (trained.path / "plots" / "training.png").stat().st_size > 5000
+
+
+def test_interrupted_and_resumed_ends_with_the_same_weights(pairs, tmp_path):
+    """With dropout, drawn inputs and several evaluations, stopped in mid-epoch."""
+    model = {"hidden_size": 10, "dropout": 0.3, "scheduled_sampling": 0.3, "backend": "reference"}
+    settings = config(pairs, model=model, batch_tokens=90, steps=16, save_every=5, evaluate_every=4)
+    whole = recurra.train(settings, out=tmp_path / "whole")
+    original, steps = TranslateJob.loss, []
+
+    def interrupting(job, batch, state):
+        steps.append(1)
+        if len(steps) == 8:
+            raise KeyboardInterrupt
+        return original(job, batch, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TranslateJob, "loss", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            recurra.train(settings, out=tmp_path / "part")
+    resumed = recurra.resume(tmp_path / "part")
+    assert resumed.result.step == 16
+    assert weights(whole).keys() == weights(resumed).keys()
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+    rows = [
+        [{k: v for k, v in row.items() if "second" not in k} for row in run.directory.metrics()]
+        for run in (whole, resumed)
+    ]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 4
+
+
+def test_a_users_own_cell_is_named_by_the_caller(pairs, tmp_path, capsys):
+    settings = config(pairs, model=TINY, steps=2)
+    run = recurra.train(settings, out=tmp_path / "run", cell=Leaky)
+    with pytest.raises(RunError, match=r"--model\.cell FILE\.py:Leaky"):
+        recurra.load(tmp_path / "run")
+    again = recurra.load(tmp_path / "run", cell=Leaky)
+    assert [one.outputs[0].log_prob for one in again.translate(["a b"])] == [
+        one.outputs[0].log_prob for one in run.translate(["a b"])
+    ]
+    with pytest.raises(RunError, match="equations"):
+        recurra.resume(tmp_path / "run", cell=Stiff)
+
+
+def test_resume_refuses_other_pairs(pairs, tmp_path):
+    train = tmp_path / "pairs.tsv"
+    train.write_text(pairs.read_text())
+    recurra.train(config(train, model=TINY, steps=1), out=tmp_path / "run")
+    train.write_text(pairs.read_text() + "a\ta\n")
+    with pytest.raises(RunError, match="vocabulary is not what|data.train is not what"):
+        recurra.resume(tmp_path / "run")
+
+
+def test_what_is_not_learned_from_is_said(pairs, tmp_path, capsys):
+    train = tmp_path / "pairs.tsv"
+    train.write_text(pairs.read_text() + "\ta\nb\t\na b c d e f g a b\ta\n")
+    recurra.train(config(train, {"max_length": 7}, TINY, steps=1), out=tmp_path / "skip")
+    assert "recurra: train: of 60 pairs 2 with an empty side left out" in capsys.readouterr().err
+    data = {"max_length": 7, "long_lines": "truncate", "held_out": 0.02}
+    recurra.train(config(train, data, TINY, steps=1), out=tmp_path / "cut")
+    assert "1 cut to 7 symbols" in capsys.readouterr().err
+
+
+def test_files_of_different_length_leave_no_run(tmp_path):
+    (tmp_path / "source").write_text("a\nb b\nc c c\n")
+    (tmp_path / "target").write_text("a\nb b\n")
+    files = {"train": [], "train_source": ["source"], "train_target": ["target"]}
+    files = {key: [str(tmp_path / name) for name in names] for key, names in files.items()}
+    settings = config(tmp_path)
+    settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, **files))
+    with pytest.raises(DataError, match=r"source has 3 lines and .*target has 2"):
+        recurra.train(settings, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# -------------------------------------------------------------------- translate
+
+
+@pytest.mark.parametrize("how", [{"beam": BeamConfig(3, n_best=2)}, {"greedy": True}])
+def test_neighbours_and_their_order_change_nothing(double, monkeypatch, how):
+    monkeypatch.setattr(translation_run, "SOURCES_AT_ONCE", 3)
+    together = list(double.translate(LINES, **how))
+    backwards = list(double.translate(LINES[::-1], **how))[::-1]
+    alone = [next(double.translate([line], **how)) for line in LINES]
+    for one, *others in zip(together, backwards, alone, strict=True):
+        for other in others:
+            assert other.source == one.source
+            assert [found.tokens for found in other.outputs] == [found.tokens for found in one.outputs]
+            scores = [(found.score, found.log_prob) for found in one.outputs]
+            for found, score in zip(other.outputs, scores, strict=True):
+                assert (found.score, found.log_prob) == pytest.approx(score, rel=1e-12)
+
+
+def test_lines_stay_aligned(trained):
+    found = list(trained.translate(LINES))
+    assert [one.source for one in found] == LINES
+    for number in (1, 4):
+        assert found[number].tokens == []
+        assert [(one.text, one.log_prob, one.tokens) for one in found[number].outputs] == [("", 0.0, [])]
+    assert [one.unknown for one in found] == [0, 0, 0, 1, 0, 0, 0, 1, 0]
+    assert [one.truncated for one in found] == [False] * 8 + [True]
+    assert found[8].tokens == [*"abcdefg", "<eos>"]
+    assert found[0].outputs[0].attention.shape[0] == len(found[0].outputs[0].tokens)
+
+
+def test_n_best_only_truncates(double):
+    wide = list(double.translate(LINES, BeamConfig(4, n_best=4)))
+    narrow = list(double.translate(LINES, BeamConfig(4, n_best=2)))
+    for all_four, first_two in zip(wide, narrow, strict=True):
+        shown = [(one.text, one.score) for one in all_four.outputs]
+        assert [(one.text, one.score) for one in first_two.outputs] == shown[:2]
+        assert [score for _, score in shown] == sorted((score for _, score in shown), reverse=True)
+    assert len(wide[0].outputs) == 4
+
+
+def test_greedy_keeps_to_the_limits(trained):
+    def tokens(**limits):
+        (found,) = trained.translate(["a b c"], BeamConfig(**limits), greedy=True)
+        return found.outputs[0].tokens
+
+    assert len(tokens(min_length=6)) >= 6
+    assert tokens(max_length=2)[1:] == ["<eos>"]
+    repeated = tokens(min_length=9, max_length=9, no_repeat_ngram=1)[:-1]
+    assert len(set(repeated)) == len(repeated) == 8
+
+
+def test_unknown_words_are_copied_from_where_the_attention_is(trained):
+    draw = random.Random(2)
+    lines = []
+    for number in range(30):
+        words = [draw.choice("abcdefg") for _ in range(4)]
+        words[number % 4] = f"person{number}"
+        lines.append(" ".join(words))
+    lines.append("a b c d e f person30 person31 person32")  # cut after the seventh word
+    copied = list(trained.translate(lines, copy_unknown=True))
+    right = seen = 0
+    for one, plain in zip(copied, trained.translate(lines), strict=True):
+        output, words = one.outputs[0], one.source.split()[:7]
+        assert output.tokens == plain.outputs[0].tokens
+        expected = [
+            words[int(output.attention[place, : len(words)].argmax())] if token == "<unk>" else token
+            for place, token in enumerate(output.tokens[:-1])
+        ]
+        assert output.text.split() == expected
+        seen += "<unk>" in output.tokens
+        right += output.text == reverse(one.source)
+    assert seen > 20
+    assert right > 20
+
+
+def test_an_ensemble_with_itself_is_the_model_and_another_member_counts(double, folder):
+    other = recurra.load(folder / "run")
+    other.model.double()
+    alone = [one.outputs[0] for one in double.translate(LINES)]
+    same = [one.outputs[0] for one in double.translate(LINES, others=[other])]
+    assert [one.tokens for one in same] == [one.tokens for one in alone]
+    assert [one.log_prob for one in same] == pytest.approx([one.log_prob for one in alone], rel=1e-12)
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.mul_(0.5)
+    mixed = [one.outputs[0] for one in double.translate(LINES, others=[other])]
+    assert mixed[0].log_prob != pytest.approx(alone[0].log_prob, rel=1e-3)
+    scored = double.evaluate([str(folder / "pairs.tsv")], others=[other])
+    assert scored.outputs == [one.outputs[0].text for one in double.translate(scored.sources, others=[other])]
+
+
+def test_weights_that_are_not_numbers_are_said(double):
+    with torch.no_grad():
+        next(iter(double.model.parameters())).fill_(float("nan"))
+    with pytest.raises(ShapeError, match="NaN"):
+        list(double.translate(["a b"]))
+
+
+@pytest.fixture(scope="module")
+def blind(folder, pairs):
+    """A run without attention."""
+    return recurra.train(config(pairs, model={**TINY, "attention": "none"}, steps=1), out=folder / "blind")
+
+
+def test_what_a_run_cannot_do_is_refused_at_once(trained, blind):
+    for how, message in (
+        ({"greedy": True, "beam": BeamConfig(n_best=2)}, "n_best: greedy decoding finds one"),
+        ({"beam": BeamConfig(coverage_penalty=0.2)}, "coverage_penalty: this model has no attention"),
+        ({"copy_unknown": True}, "copy_unknown: follows the attention"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            blind.translate([], **how)
+    with pytest.raises(RunError, match="has other vocabularies than"):
+        trained.translate([], others=[blind])
+    with pytest.raises(RunError, match="has other vocabularies than"):
+        trained.evaluate(others=[blind])
+
+
+def test_only_words_are_copied(pairs, tmp_path):
+    data = {"source_vocabulary": "characters"}
+    run = recurra.train(config(pairs, data, TINY, steps=1), out=tmp_path / "run")
+    with pytest.raises(ConfigError, match="this run's symbols are characters and words"):
+        run.translate([], copy_unknown=True)
+
+
+# -------------------------------------------------------------------- evaluate
+
+
+def test_evaluation_scores_what_is_translated(double, tmp_path):
+    """Repeated sources count once, with all their references; the loss is over every pair."""
+    test = tmp_path / "test.tsv"
+    rows = [("a b", "b a"), ("c d e", "e d c"), ("a b", "b b"), ("g zzz", "zzz g"), ("f", "f"), ("", "a")]
+    test.write_text("".join(f"{source}\t{target}\n" for source, target in rows))
+    for how in ({"beam": BeamConfig(2)}, {"greedy": True}):
+        found = double.evaluate([str(test)], **how)
+        assert found.sources == ["a b", "c d e", "g zzz", "f", ""]
+        assert found.references == [["b a", "b b"], ["e d c"], ["zzz g"], ["f"], ["a"]]
+        lines = [one.outputs[0].text for one in double.translate(found.sources, **how)]
+        assert found.outputs == lines
+        expected = score_outputs(["exact_match", "bleu"], lines, found.references, force=True)
+        assert {name: score.score for name, score in found.scores.items()} == {
+            name: score.score for name, score in expected.items()
+        }
+    by_hand, vocabularies = 0.0, double.vocabularies
+    for source, target in rows[:-1]:
+        sides = [torch.from_numpy(ids)[None] for ids in (
+            vocabularies.encode_source(source)[0], vocabularies.encode_target(target)[0]
+        )]  # fmt: skip
+        lengths = [torch.tensor([ids.shape[1]]) for ids in sides]
+        loss, tokens = double.model.loss(
+            PairBatch(sides[0], lengths[0], sides[1], lengths[1], int(lengths[1]))
+        )
+        assert tokens == len(target.split()) + 1
+        by_hand += float(loss.detach())
+    assert found.loss.nats_sum == pytest.approx(by_hand, rel=1e-12)
+    assert found.loss.tokens == 15
+
+
+def test_evaluation_without_files_takes_the_validation_pairs(trained):
+    found = trained.evaluate(greedy=True)
+    best = {row["step"]: row for row in trained.directory.metrics()}[trained.result.best_step]
+    assert found.loss.nats == pytest.approx(best["valid_loss"], rel=1e-6)
+    assert found.scores["exact_match"].score == best["valid_exact_match"]
