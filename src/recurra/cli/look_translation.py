@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.cli.options import Options, check_text
-from recurra.cli.run_options import add_cell, load_run
+from recurra.cli.run_options import add_cell, load_others, load_run, own_cell
+from recurra.cli.search_options import add_beam, search_of
 from recurra.cli.tables import print_json, print_table
 from recurra.errors import ConfigError
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
 
-    from recurra.decode import BeamConfig
     from recurra.inspection.search_errors import Kind, SearchErrors
     from recurra.tasks.translation_errors import Sentence
     from recurra.tasks.translation_run import TranslationRun
@@ -39,12 +39,12 @@ def attention(arguments: list[str]) -> None:
     options.add(
         "out", str, None, "the picture's file, .png; without it, attention.png in the run's plots", "FILE.png"
     )
-    _add_search(options)
+    add_beam(options, "n-best")
     add_cell(options)
     values = options.parse(arguments)
     source, file = _source(values), _picture(values, values.run, "attention")
     target = None if values.target is None else check_text("--target", values.target)
-    config = _search(values)
+    config = search_of(values)
     run: TranslationRun = load_run(values, "translate")
 
     from recurra.inspection.attention_picture import save_attention
@@ -72,11 +72,12 @@ def beam(arguments: list[str]) -> None:
     options.add(
         "out", str, None, "the picture's file, .png; without it, beam.png in the run's plots", "FILE.png"
     )
-    _add_search(options)
+    add_beam(options, "n-best")
     add_cell(options)
     values = options.parse(arguments)
     source, file = _source(values), _picture(values, values.run, "beam")
-    config = _search(values)
+    config = search_of(values)
+    config = dataclasses.replace(config, n_best=config.beam_size)
     run: TranslationRun = load_run(values, "translate")
 
     from recurra.inspection.beam_picture import save_beam
@@ -109,10 +110,10 @@ def errors(arguments: list[str]) -> None:
         "RUN [--beam-sizes K ...] [options]",
     )
     options.positional("run", "the run's folder")
-    options.group("what is searched, and how")
-    options.add("beam-sizes", list[str], None, "how many hypotheses live at a time; without it 1 2 5 10", "K")
-    _add_penalty(options)
+    options.group("what is searched")
+    options.add("beam-sizes", list[str], None, "how wide to search; without it 1 2 5 10", "K")
     _add_pairs(options)
+    add_beam(options, "beam-size", "coverage-penalty", "n-best")
     options.group("what is shown")
     options.add("examples", int, 3, "how many outputs of each kind of error are printed", "N")
     options.add(
@@ -126,12 +127,10 @@ def errors(arguments: list[str]) -> None:
         raise ConfigError(f"--examples: expected at least 0, got {values.examples}.")
     run: TranslationRun = load_run(values, "translate")
 
-    from recurra.decode import BeamConfig
     from recurra.inspection.search_errors import save_search_errors
     from recurra.tasks.translation_errors import search_errors
 
-    config = BeamConfig(beam_size=1, length_penalty=values.length_penalty, penalty=values.penalty)
-    found = search_errors(run, _sentences(run, values), sizes, config)
+    found = search_errors(run, _sentences(run, values), sizes, search_of(values))
     _say(f"wrote {save_search_errors(found, file, run.path.name)}")
     if values.json:
         for one in found:
@@ -157,21 +156,17 @@ def lengths(arguments: list[str]) -> None:
         "out", str, None, "the picture's file; without it, lengths.png in the first run's plots", "FILE.png"
     )
     _add_pairs(options)
-    options.group("the search")
-    options.add("beam-size", int, 5, "how many hypotheses live at a time", "K")
-    _add_penalty(options)
+    add_beam(options, "n-best")
     add_cell(options)
     values = options.parse(arguments)
     names, file = _labels(values), _picture(values, values.run[0], "lengths")
 
-    from recurra.decode import BeamConfig
     from recurra.inspection.score_by_length import save_score_by_length
     from recurra.tasks.translation_errors import score_by_length
 
-    config = BeamConfig(
-        beam_size=values.beam_size, length_penalty=values.length_penalty, penalty=values.penalty
-    )
-    runs = {name: _load(path, values) for name, path in zip(names, values.run, strict=True)}
+    config = search_of(values)
+    opened = load_others(values.run, "translate", own_cell(values.model.cell))
+    runs: dict[str, TranslationRun] = dict(zip(names, opened, strict=True))
     scores = score_by_length(runs, [_sentences(run, values) for run in runs.values()], config, values.ranges)
     _say(f"wrote {save_score_by_length(scores, file)}")
     rows = [
@@ -189,43 +184,12 @@ def lengths(arguments: list[str]) -> None:
 # -------------------------------------------------------------------- options
 
 
-def _add_search(options: Options) -> None:
-    options.group("the search")
-    options.add("beam-size", int, 5, "how many hypotheses live at a time", "K")
-    _add_penalty(options)
-    options.add("coverage-penalty", float, 0.0, "GNMT's beta, at least 0", "BETA")
-
-
-def _add_penalty(options: Options) -> None:
-    from recurra.decode.scores import Penalty
-
-    options.add("length-penalty", float, 0.7, "alpha, from 0, which prefers short outputs, to 1", "ALPHA")
-    options.add(
-        "penalty",
-        Penalty,
-        "power",
-        "log P is divided by length ** alpha, or GNMT's ((5 + length) / 6) ** alpha",
-    )
-
-
 def _add_pairs(options: Options) -> None:
     options.group("the pairs")
     options.add("data.test", list[str], None, "tab-separated files to take them from instead", "FILE")
     options.add("data.test_source", list[str], None, "parallel files to take them from instead", "FILE")
     options.add("data.test_target", list[str], None, "and their targets", "FILE")
     options.add("sentences", int | None, None, "how many sources, the first ones; without it all", "N")
-
-
-def _search(values: Namespace) -> BeamConfig:
-    from recurra.decode import BeamConfig
-
-    return BeamConfig(
-        beam_size=values.beam_size,
-        length_penalty=values.length_penalty,
-        penalty=values.penalty,
-        coverage_penalty=values.coverage_penalty,
-        n_best=values.beam_size,
-    )
 
 
 def _source(values: Namespace) -> str:
@@ -257,13 +221,6 @@ def _labels(values: Namespace) -> list[str]:
             f"--labels: expected {len(values.run)} different ones, one for each run, got {', '.join(names)}."
         )
     return [check_text("--labels", name) for name in names]
-
-
-def _load(path: str, values: Namespace) -> TranslationRun:
-    from jsonargparse import Namespace
-
-    run: TranslationRun = load_run(Namespace(run=path, model=values.model), "translate")
-    return run
 
 
 def _sentences(run: TranslationRun, values: Namespace) -> list[Sentence]:

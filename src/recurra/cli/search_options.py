@@ -33,12 +33,17 @@ OF_BEAMS: dict[str, tuple[Any, str, str | None]] = {
 SEARCH = (*OF_BEAMS, *OF_ANY_SEARCH, "greedy", "ensemble")
 
 
-def add_search(options: Options, *left_out: str) -> None:
-    """Add the options of searching, but for those left out, and `--greedy` and `--ensemble`."""
+def add_beam(options: Options, *left_out: str) -> None:
+    """Add the options of beam search, but for those left out."""
     options.group("how outputs are searched for")
     for name, (kind, help, metavar) in (OF_BEAMS | OF_ANY_SEARCH).items():
         if name not in left_out:
             options.add(name, kind, None, help, metavar)
+
+
+def add_search(options: Options, *left_out: str) -> None:
+    """Add the options of beam search, but for those left out, and `--greedy` and `--ensemble`."""
+    add_beam(options, *left_out)
     options.flag("greedy", "take the most probable symbol at each step, without a beam")
     options.add(
         "ensemble", list[str], None, "further runs; their probabilities are averaged with RUN's", "RUN"
@@ -56,7 +61,7 @@ def search_of(values: Namespace) -> BeamConfig:
     given = {name: values.get(name.replace("-", "_")) for name in OF_BEAMS | OF_ANY_SEARCH}
     given = {name: value for name, value in given.items() if value is not None}
     for name in OF_BEAMS:
-        if values.greedy and name in given:
+        if values.get("greedy") and name in given:
             raise ConfigError(
                 f"--{name}: changes nothing with --greedy, which keeps one hypothesis; drop one."
             )

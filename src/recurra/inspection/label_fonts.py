@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 FIRST = "DejaVu Sans"
 PLACEHOLDERS = "Last Resort"  # has a glyph for every character: a box
@@ -50,7 +51,7 @@ class LabelFonts:
         if not self.missing:
             return ""
         some = " ".join(self.missing[:8]) + (" ..." if len(self.missing) > 8 else "")
-        east_asian = any(unicodedata.east_asian_width(character) in "WF" for character in self.missing)
+        east_asian = any(unicodedata.east_asian_width(character) == "W" for character in self.missing)
         package = "fonts-noto-cjk" if east_asian else "fonts-noto-core"
         return (
             f"no font here has {some}; {instead}. To draw them, install a font that has them "
@@ -124,8 +125,9 @@ def _drawn_by(name: str, characters: set[str]) -> set[str]:
     return {character for character in characters if font.get_char_index(ord(character))}
 
 
+@cache
 def _refresh() -> None:
-    """Make known to matplotlib the fonts that were installed since it made its list of them."""
+    """Make known to matplotlib, once, the fonts that were installed since it made its list of them."""
     from matplotlib.font_manager import FontManager, fontManager
 
     known = {font.fname for font in fontManager.ttflist}

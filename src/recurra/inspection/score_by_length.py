@@ -60,14 +60,16 @@ def length_ranges(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
         )
     counts = Counter(lengths)
     ranges: list[tuple[int, int]] = []
-    left, held, first = len(lengths), 0, min(lengths)
-    for length in sorted(counts):
-        first = first if held else length
-        held += counts[length]
-        if held >= left / (most - len(ranges)):
-            ranges.append((first, length))
+    left, held, first, last = len(lengths), 0, 0, 0
+    for length, count in sorted(counts.items()):
+        ideal = left / (most - len(ranges))
+        without_is_nearer = held + count - ideal > ideal - held
+        if held and without_is_nearer and len(ranges) < most - 1:
+            ranges.append((first, last))
             left, held = left - held, 0
-    return ranges
+        first, last = first if held else length, length
+        held += count
+    return [*ranges, (first, last)]
 
 
 def save_score_by_length(scores: ScoreByLength, path: str | Path, title: str = "") -> Path:
@@ -86,7 +88,7 @@ def plot_score_by_length(scores: ScoreByLength, title: str = "") -> Figure:
         top.set_ylabel(f"{scores.metric.replace('_', ' ')} ({better} is better)")
         top.set_ylim(bottom=0)
         top.set_title(title or "Score by source length")
-        top.legend(loc="best")
+        figure.legend(loc="outside lower left", ncols=3)
         starts = [low - 0.5 for low, _ in scores.ranges]
         widths = [high - low + 1 for low, high in scores.ranges]
         bottom.bar(starts, scores.counts, widths, align="edge", color="#C9D3DC", edgecolor="white")
