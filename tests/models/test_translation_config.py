@@ -21,6 +21,14 @@ from recurra.models.translation_config import EncoderDecoderConfig
         ({"dropout": 1.0}, r"model\.dropout: .*\[0, 1\), got 1\.0"),
         ({"label_smoothing": -0.1}, r"model\.label_smoothing: .* got -0\.1"),
         ({"scheduled_sampling": 1.1}, r"model\.scheduled_sampling: expected a share in \[0, 1\], got 1\.1"),
+        (
+            {"initial_bias": {"forget": float("nan")}},
+            r"model\.initial_bias: expected a number for 'forget', got nan",
+        ),
+        (
+            {"initial_bias": {"forget": True}},
+            r"model\.initial_bias: expected a number for 'forget', got True",
+        ),
         ({"tied": "outputs"}, r"model\.tied: expected one of none, output, all, got 'outputs'.*'output'"),
         ({"attention": "loung"}, r"model\.attention: expected one of .* got 'loung'.*'luong'"),
         ({"bridge": "first"}, r"model\.bridge: expected one of zero, last, learned, got 'first'"),

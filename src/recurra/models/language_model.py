@@ -5,7 +5,6 @@ B batch, T time, E embedding, I input of the recurrent layers, H hidden, V vocab
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,6 +19,7 @@ from recurra.errors import ConfigError, nearest
 from recurra.layers.output import binary_cross_entropy, cross_entropy, sampled_cross_entropy
 from recurra.layers.recurrent import INITIAL_STATES, Recurrent
 from recurra.layers.regularisation import Regularisation, check_probability
+from recurra.models.checks import check_initial_bias
 
 INPUTS = ("embedding", "one_hot")
 
@@ -72,9 +72,7 @@ class LanguageModelConfig:
                     f"model.{name}: expected whole numbers of at least 1, got {getattr(self, name)!r}."
                 )
         check_probability("model.dropout", self.dropout)
-        for gate, value in (self.initial_bias or {}).items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ConfigError(f"model.initial_bias: expected a number for {gate!r}, got {value!r}.")
+        check_initial_bias(self.initial_bias)
         choices = {"input": INPUTS, "initial_state": INITIAL_STATES, "backend": CHOICES}
         for name, known in choices.items():
             value = getattr(self, name)

@@ -13,6 +13,7 @@ from recurra.engine import CHOICES
 from recurra.errors import ConfigError, nearest
 from recurra.layers.attention import ENERGIES, Energy
 from recurra.layers.regularisation import Regularisation, check_probability
+from recurra.models.checks import check_initial_bias, check_whole
 from recurra.models.decoder import WIRINGS, Wiring
 
 Architecture = Literal["recurrent", "transformer"]
@@ -102,12 +103,13 @@ class EncoderDecoderConfig:
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "embedding_size"):
-            _check_whole(name, getattr(self, name))
+            check_whole(f"model.{name}", getattr(self, name))
         for name in ("encoder_hidden_size", "encoder_layers", "attention_size", "heads", "feedforward_size"):
             if getattr(self, name) is not None:
-                _check_whole(name, getattr(self, name))
+                check_whole(f"model.{name}", getattr(self, name))
         for name in ("dropout", "label_smoothing"):
             check_probability(f"model.{name}", getattr(self, name))
+        check_initial_bias(self.initial_bias)
         sampling = self.scheduled_sampling
         if isinstance(sampling, bool) or not isinstance(sampling, int | float) or not 0 <= sampling <= 1:
             raise ConfigError(f"model.scheduled_sampling: expected a share in [0, 1], got {sampling!r}.")
@@ -188,8 +190,3 @@ class EncoderDecoderConfig:
     def encoder_depth(self) -> int:
         """The encoder's number of layers, resolved."""
         return self.encoder_layers or self.num_layers
-
-
-def _check_whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"model.{name}: expected a whole number of at least 1, got {value!r}.")
