@@ -127,6 +127,10 @@ def test_lengths_compare_runs(here, capsys):
         (["attention", "with", "--source", "1", "--out", "it.jpg"], "--out: expected a file that ends in .png"),
         (["attention", "without", "--source", "1"], "no attention to show"),
         (["attention", "with", "--source", " "], "source: expected some text, got none"),
+        (
+            ["attention", "with", "--source", "1", "--target", "1", "--beam-size", "2"],
+            "--beam-size: a given --target is not searched for",
+        ),
         (["beam", "with", "--source", "1", "--given-up", "-1"], "given_up: expected at least 0"),
         (["beam", "with", "--source", "1", "--beam-size", "0"], "beam_size: expected at least 1"),
         (["errors", "with", "--beam-sizes", "1", "0"], "--beam-sizes: expected whole numbers above 0, got 1 0"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.cli.options import Options, check_text
 from recurra.cli.run_options import add_cell, load_others, load_run, own_cell
-from recurra.cli.search_options import add_beam, search_of
+from recurra.cli.search_options import add_beam, given_of, search_of
 from recurra.cli.tables import print_json, print_table
 from recurra.errors import ConfigError
 
@@ -44,6 +44,8 @@ def attention(arguments: list[str]) -> None:
     values = options.parse(arguments)
     source, file = _source(values), _picture(values, values.run, "attention")
     target = None if values.target is None else check_text("--target", values.target)
+    if target is not None and (given := given_of(values)):
+        raise ConfigError(f"--{next(iter(given))}: a given --target is not searched for; drop one.")
     config = search_of(values)
     run: TranslationRun = load_run(values, "translate")
 

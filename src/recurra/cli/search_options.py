@@ -50,6 +50,12 @@ def add_search(options: Options, *left_out: str) -> None:
     )
 
 
+def given_of(values: Namespace) -> dict[str, Any]:
+    """The options of beam search that were given, by name."""
+    given = {name: values.get(name.replace("-", "_")) for name in OF_BEAMS | OF_ANY_SEARCH}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def search_of(values: Namespace) -> BeamConfig:
     """What the options given say, the defaults filled in.
 
@@ -58,8 +64,7 @@ def search_of(values: Namespace) -> BeamConfig:
     """
     from recurra.decode import BeamConfig
 
-    given = {name: values.get(name.replace("-", "_")) for name in OF_BEAMS | OF_ANY_SEARCH}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = given_of(values)
     for name in OF_BEAMS:
         if values.get("greedy") and name in given:
             raise ConfigError(
