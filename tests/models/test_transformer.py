@@ -152,6 +152,7 @@ def test_sizes():
     network = translators.transformer(encoder_layers=3, heads=None, feedforward_size=None)
     assert (len(network.encoder.layers), len(network.decoder.layers)) == (3, 2)
     assert network.encoder.layers[0].linear1.weight.shape == (24, 6)
+    assert translators.transformer().decoder.layers[1].linear1.weight.shape == (9, 6)
     network.reset_parameters()
     first, second = (layer.linear1.weight for layer in network.encoder.layers[:2])
     assert not torch.equal(first, second)

@@ -115,6 +115,6 @@ def test_what_none_stands_for():
     assert (recurrent.encoder_width, recurrent.encoder_depth) == (5, 3)
     assert EncoderDecoderConfig(hidden_size=7, bidirectional=False).encoder_width == 7
     assert EncoderDecoderConfig(hidden_size=7, encoder_hidden_size=4, encoder_layers=2).encoder_width == 4
-    for width, heads in ((6, 1), (64, 1), (200, 2), (256, 4), (262, 2), (512, 8)):
+    for width, heads in ((7, 1), (64, 1), (200, 2), (256, 4), (262, 2), (512, 8)):
         assert EncoderDecoderConfig(architecture="transformer", hidden_size=width).head_count == heads
     assert EncoderDecoderConfig(architecture="transformer", hidden_size=256, heads=2).head_count == 2
