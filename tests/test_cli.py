@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pty
@@ -12,12 +11,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 import pytest
 
 import recurra
+from commands import command, environment, fails, feed, prints
 from recurra.cli import VERBS, main
 from recurra.cli.options import Options, field_help
 from recurra.engine.cpu import build
@@ -83,36 +82,6 @@ def lines_run(folder):
     return str(path)
 
 
-def fails(capsys, *arguments: str) -> str:
-    """The one line with which a command exits 2, without its `recurra: `."""
-    capsys.readouterr()
-    assert main(list(arguments)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("recurra: ")
-    assert err.count("\n") == 1
-    return err.removeprefix("recurra: ").rstrip("\n")
-
-
-def prints(capsys, *arguments: str) -> str:
-    capsys.readouterr()
-    assert main(list(arguments)) == 0
-    return capsys.readouterr().out
-
-
-def feed(monkeypatch, data: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-
-
-def environment() -> dict[str, str]:
-    source = str(Path(recurra.__file__).parents[1])
-    return os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "recurra", *arguments]
-
-
 # -------------------------------------------------------------------- help and verbs
 
 
@@ -158,8 +127,8 @@ def test_help_of_training_shows_every_key_with_its_default(capsys):
     [
         (["trian"], "Did you mean 'train'?"),
         (["frobnicate"], "`recurra --help` lists the verbs"),
-        (["train"], "train: expected one of lm after it, got nothing"),
-        (["train", "--data.train", "x"], "train: expected one of lm after it, got '--data.train'"),
+        (["train"], "train: expected one of lm, translate after it, got nothing"),
+        (["train", "--data.train", "x"], "train: expected one of lm, translate after it, got '--data.train'"),
         (["inspect", "gradient"], "Did you mean 'gradients'?"),
         (["sample"], "RUN: expected, got nothing"),
         (["sample", "no/such"], "no/such: no such run directory"),

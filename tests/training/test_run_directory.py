@@ -103,6 +103,10 @@ def test_the_last_checkpoints_are_kept(tmp_path):
         "20.safetensors",
     ]
     assert list((tmp_path / "none" / "checkpoints").iterdir()) == []
+    Setup.of(steps=20, save_every=4, keep=4).train(tmp_path / "four")
+    kept = RunDirectory.open(tmp_path / "four").checkpoints()
+    assert list(kept) == [8, 12, 16, 20]  # by number: "8" comes after "20" as text
+    assert kept[8] == tmp_path / "four" / "checkpoints" / "8.safetensors"
 
 
 def test_leftovers_of_a_kill_are_cleared(run):

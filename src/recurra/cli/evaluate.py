@@ -60,7 +60,7 @@ def _options() -> Options:
 
 def _evaluate_language(values: Namespace) -> None:
     for name in OF_TRANSLATION:
-        if values[name.replace("-", "_")] not in (None, False):
+        if values.get(name.replace("-", "_")) not in (None, False):
             raise ConfigError(
                 f"--{name}: {values.run} is a language model, which has no use for it; leave it out."
             )
