@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,8 @@ def _evaluate_translation(values: Namespace) -> None:
     found = run.evaluate(*files, beam=beam, greedy=values.greedy, others=others)
     if values.out is not None:
         _write(found, values.out)
+    for note in found.notes:
+        print(f"recurra: {note}", file=sys.stderr)
     figures = found.as_dict()
     if values.json:
         print_json(figures)

@@ -14,7 +14,7 @@ from recurra.cells import Cell, resolve, with_initial_bias
 from recurra.contracts import PairBatch, State
 from recurra.layers.attention import Memory
 from recurra.layers.recurrent import Recurrent
-from recurra.models.decoder import Carried, Decoder
+from recurra.models.decoder import Attend, Carried, Decoder
 from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.models.translation_model import TranslationModel, symbols_before
 from recurra.models.translator_stepper import TranslatorStepper
@@ -179,7 +179,8 @@ class EncoderDecoder(TranslationModel):
         drawn = torch.multinomial(self.log_probs(features[-1]).exp(), 1)[:, 0]
         return torch.where(torch.rand(symbols.shape, device=symbols.device) < share, drawn, symbols)
 
-    def _attend(self, memory: Memory | None):  # type: ignore[no-untyped-def]
+    def _attend(self, memory: Memory | None) -> Attend | None:
+        """Attention of row b to source b."""
         attention = self.decoder.attention
         if attention is None or memory is None:
             return None

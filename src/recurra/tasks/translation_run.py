@@ -22,6 +22,7 @@ from recurra.data.pair_vocabularies import Vocabularies
 from recurra.data.pairs import PairCorpus, load_pairs, load_test_pairs
 from recurra.decode import BeamConfig, Ensemble, Hypothesis, beam_search, greedy
 from recurra.errors import ConfigError, RunError
+from recurra.metrics.bleu import BleuScore
 from recurra.metrics.by_name import Scored, score_outputs
 from recurra.metrics.perplexity import Score
 from recurra.models.translation_model import TranslationModel
@@ -95,6 +96,11 @@ class Evaluation:
     sources: list[str]
     outputs: list[str]
     references: list[list[str]]
+
+    @property
+    def notes(self) -> list[str]:
+        """What speaks against a score, a line each."""
+        return [score.note for score in self.scores.values() if isinstance(score, BleuScore) and score.note]
 
     def as_dict(self) -> dict[str, Any]:
         """The figures, and under `recipes` how each was computed."""
