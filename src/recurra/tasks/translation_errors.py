@@ -17,8 +17,8 @@ from recurra.errors import ConfigError
 from recurra.inspection.score_by_length import ScoreByLength, length_ranges
 from recurra.inspection.search_errors import Comparison, SearchErrors
 from recurra.metrics.by_name import metric_named
-from recurra.tasks.translation_looks import Ids, bind
-from recurra.tasks.translation_run import SOURCES_AT_ONCE, TranslationRun, search
+from recurra.tasks.translation_looks import Ids
+from recurra.tasks.translation_run import SOURCES_AT_ONCE, TranslationRun, bind, search
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ def reference_scores(
     scores: dict[int, list[tuple[float, str]]] = {}
     for begin in range(0, len(order), SOURCES_AT_ONCE):
         here = order[begin : begin + SOURCES_AT_ONCE]
-        stepper, _ = bind(run, [sentences[rows[row][0]].ids for row in here])
+        stepper, _ = bind([run.model], [sentences[rows[row][0]].ids for row in here])
         log_probs = torch.tensor(force(stepper, [targets[row] for row in here]), dtype=torch.float64)
         lengths = torch.tensor([len(targets[row]) for row in here])
         found = log_probs / length_penalty(lengths, beam.length_penalty, beam.penalty)

@@ -6,31 +6,19 @@ T target length, Tx source length.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recurra.contracts import Stepper
 from recurra.data.vocabulary import Vocabulary
 from recurra.decode import BeamConfig, Hypothesis, Trace, beam_search
 from recurra.errors import ConfigError
 from recurra.inspection.attention_picture import Alignment
 from recurra.inspection.beam_picture import BeamTree, Node
-from recurra.tasks.translation_run import TranslationRun
+from recurra.tasks.translation_run import TranslationRun, bind
 
 Ids = NDArray[np.int64]
-
-
-def bind(run: TranslationRun, sources: Sequence[Ids]) -> tuple[Stepper, list[int]]:
-    """The run's model bound to sources, ids `[Tx]` each, and their lengths."""
-    lengths = [len(source) for source in sources]
-    ids = torch.zeros(len(sources), max(lengths), dtype=torch.int64)
-    for row, source in zip(ids, sources, strict=True):
-        row[: len(source)] = torch.from_numpy(source)
-    lengths_there = torch.tensor(lengths, device=run.device)
-    return run.model.stepper(ids.to(run.device), lengths_there), lengths
 
 
 def align(
@@ -54,7 +42,7 @@ def align(
         symbols = torch.from_numpy(run.vocabularies.encode_target(target)[0])
     else:
         raise ConfigError("target: expected some text, got none.")
-    stepper, _ = bind(run, [ids])
+    stepper, _ = bind([run.model], [ids])
     step, weights, log_prob = stepper.start(), [], 0.0
     for position, symbol in enumerate(symbols.tolist()):
         if step.attention is None:
@@ -95,7 +83,7 @@ def search_one(
     run: TranslationRun, source: Ids, beam: BeamConfig, trace: Trace | None = None
 ) -> list[Hypothesis]:
     """What a beam search finds for one source, ids `[Tx]`, best first."""
-    stepper, lengths = bind(run, [source])
+    stepper, lengths = bind([run.model], [source])
     stop = run.vocabularies.target.line_end or 0
     limits = beam.limits(lengths)
     return beam_search(stepper, beam, stop=stop, max_lengths=limits, source_lengths=lengths, trace=trace)[0]

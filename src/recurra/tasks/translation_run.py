@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recurra.contracts import PairBatch
+from recurra.contracts import PairBatch, Stepper
 from recurra.data.pair_batches import evaluation_pair_batches
 from recurra.data.pair_split import Pairs
 from recurra.data.pair_vocabularies import Vocabularies
@@ -127,6 +127,19 @@ def mean_loss(model: TranslationModel, batches: Iterable[PairBatch]) -> Score:
     return Score(total, tokens, None, "target symbols, and one <eos> per target")
 
 
+def bind(models: Sequence[TranslationModel], sources: Sequence[Ids]) -> tuple[Stepper, list[int]]:
+    """The model, or the ensemble of several, bound to sources of ids `[Tx]` each, and their lengths."""
+    lengths = [len(source) for source in sources]
+    ids = torch.zeros(len(sources), max(lengths), dtype=torch.int64)
+    for row, source in zip(ids, sources, strict=True):
+        row[: len(source)] = torch.from_numpy(source)
+    bound = []
+    for model in models:
+        device = next(model.parameters()).device
+        bound.append(model.stepper(ids.to(device), torch.tensor(lengths, device=device)))
+    return (bound[0] if len(bound) == 1 else Ensemble(bound)), lengths
+
+
 def search(
     models: Sequence[TranslationModel],
     sources: Sequence[Ids],
@@ -146,16 +159,10 @@ def search(
     Returns:
         The source's number and its hypotheses, best first, as they are found.
     """
-    device = next(models[0].parameters()).device
     order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
     for begin in range(0, len(order), SOURCES_AT_ONCE):
         numbers = order[begin : begin + SOURCES_AT_ONCE]
-        lengths = [len(sources[number]) for number in numbers]
-        ids = torch.zeros(len(numbers), max(lengths), dtype=torch.int64)
-        for row, number in zip(ids, numbers, strict=True):
-            row[: len(sources[number])] = torch.from_numpy(sources[number])
-        bound = [model.stepper(ids.to(device), torch.tensor(lengths, device=device)) for model in models]
-        stepper = bound[0] if len(bound) == 1 else Ensemble(bound)
+        stepper, lengths = bind(models, [sources[number] for number in numbers])
         most = config.limits(lengths)
         if greedily:
             least, no_repeat = config.min_length, config.no_repeat_ngram
