@@ -49,7 +49,8 @@ def configure(folder: Path, minutes: float, attention: str, model: str) -> Trans
     }
     recurrent = EncoderDecoderConfig(
         hidden_size=512,
-        num_layers=1,
+        num_layers=2,
+        encoder_layers=1,
         embedding_size=256,
         tied="all",
         attention=attention,
@@ -70,7 +71,7 @@ def configure(folder: Path, minutes: float, attention: str, model: str) -> Trans
             source_vocabulary="subwords",
             target_vocabulary="subwords",
             joint=True,
-            subword_size=4000,
+            subword_size=6000,
             subword_sampling=0.0 if minutes < LONG else 0.3,
         ),
         model=recurrent if model == "recurrent" else transformer,
@@ -96,7 +97,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--attention", default="luong", choices=["none", "bahdanau", "luong", "gnmt"])
+    parser.add_argument("--attention", default="gnmt", choices=["none", "bahdanau", "luong", "gnmt"])
     parser.add_argument("--model", default="recurrent", choices=["recurrent", "transformer"])
     parser.add_argument("--out", type=Path, help="keep the run there")
     options = parser.parse_args()

@@ -252,7 +252,7 @@ def decoder() -> EncoderDecoderConfig:
 
 
 def decode(kind: str, folder: Path, weights: str) -> tuple[list[list[int]], float, float]:
-    """The outputs for test2016, the seconds they took, and the process's peak memory in MiB; in a process of its own."""
+    """The outputs for test2016, the seconds they took, and this process's peak memory in MiB."""
     corpus = corpus_of(folder, TYPES)
     ours = EncoderDecoder(decoder(), *sizes(corpus)).eval()
     ours.load_state_dict(load_file(weights))

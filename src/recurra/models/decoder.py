@@ -158,7 +158,7 @@ class Decoder(nn.Module):
             context, weights = self.attention(h, memory)
         if self.wiring == "gnmt":
             assert context is not None
-            h, _ = self._layers(1)(torch.cat([h, context], dim=-1), carried.states[1], lengths)
+            h, _ = self._layers(1)(self._between(h, context), carried.states[1], lengths)
         return self._read(h, context, embedded), weights
 
     def step(
@@ -187,10 +187,14 @@ class Decoder(nn.Module):
             context, weights = attend(h)
         if self.wiring == "gnmt":
             assert context is not None
-            h, above = steps[1].step(torch.cat([h, context], dim=-1), carried.states[1])
+            h, above = steps[1].step(self._between(h, context), carried.states[1])
             states = (below, above)
         features = self._read(h, context, embedded)
         return features, weights, Carried(states, features if self.input_feeding else None)
+
+    def _between(self, h: Tensor, context: Tensor) -> Tensor:
+        """What the upper layers of `gnmt` read."""
+        return functional.dropout(torch.cat([h, context], dim=-1), self.dropout, self.training)
 
     def _read(self, h: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
         parts = [h] if context is None else [h, context]
