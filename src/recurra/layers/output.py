@@ -58,18 +58,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         d_hidden, d_weight, d_bias = gradients
         rows = max(1, CHUNK_ELEMENTS // weight.shape[0])
         total = hidden.new_zeros((), dtype=torch.float64 if hidden.dtype == torch.float64 else torch.float32)
+        mean_weight, mean_bias = weight.mean(0), 0.0 if bias is None else bias.mean()  # of smoothing
         for start in range(0, hidden.shape[0], rows):
             piece, expected = hidden[start : start + rows], targets[start : start + rows, None]
             logits = functional.linear(piece, weight, bias).to(total.dtype)  # [rows, V]
             log_probs = torch.log_softmax(logits, dim=1)
-            total -= (1.0 - smoothing) * log_probs.gather(1, expected).sum()
+            own = log_probs.gather(1, expected)
+            total -= (1.0 - smoothing) * own.sum()
             if smoothing:
-                total -= smoothing * log_probs.mean(1).sum()
+                # The mean of log P over V is that of the logits less their log-sum-exp: no pass over all of them.
+                mean = (piece.to(weight.dtype) @ mean_weight).sum() + len(piece) * mean_bias
+                total -= smoothing * (mean - (logits.gather(1, expected) - own).sum())
             if not any(wanted):
                 continue
             d_logits = log_probs.exp_()
-            if smoothing:
-                d_logits -= smoothing / weight.shape[0]
             d_logits[torch.arange(len(piece), device=piece.device), expected[:, 0]] += smoothing - 1.0
             d_logits = d_logits.to(piece.dtype)
             if d_hidden is not None:
@@ -78,6 +80,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 d_weight.addmm_(d_logits.to(weight.dtype).T, piece.to(weight.dtype))
             if d_bias is not None:
                 d_bias.add_(d_logits.sum(dim=0))
+        if smoothing and d_hidden is not None:
+            d_hidden -= smoothing * mean_weight
+        if smoothing and d_weight is not None:
+            d_weight -= smoothing / len(weight) * hidden.sum(0)
+        if smoothing and d_bias is not None:
+            d_bias -= smoothing / len(weight) * len(hidden)
         ctx.save_for_backward(*gradients)
         return total
 
