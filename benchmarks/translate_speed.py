@@ -24,7 +24,7 @@ import argparse
 import json
 import math
 import multiprocessing
-import resource
+import re
 import statistics
 import tempfile
 import time
@@ -244,6 +244,12 @@ def plain_search(peer: Peer, source: Tensor, beam_size: int, alpha: float) -> li
     return pool[0][1]
 
 
+def peak_mib() -> float:
+    """The most memory this process has held; getrusage would count what its parent held when it was started."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+
 def decoder() -> EncoderDecoderConfig:
     """The model whose decoding is timed."""
     return EncoderDecoderConfig(
@@ -269,7 +275,7 @@ def decode(kind: str, folder: Path, weights: str) -> tuple[list[list[int]], floa
         began = time.perf_counter()
         outputs = [plain_search(peer, torch.from_numpy(source), 5, 0.7) for source in sources]
         seconds = time.perf_counter() - began
-    return outputs, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return outputs, seconds, peak_mib()
 
 
 def decoding(corpus: PairCorpus, folder: Path, updates_first: int) -> dict[str, float]:
