@@ -157,12 +157,13 @@ class EncoderDecoder(TranslationModel):
         steps = [layers.unroll() for layers in self.decoder.layers]  # type: ignore[operator]
         attend = self._attend(memory)
         sampling = self.config.scheduled_sampling if self.training else 0.0
-        embedded = None if sampling else self.embed_target(inputs)
+        # Unbound at once: the gradient of a slice is as large as the whole.
+        embedded = None if sampling else self.embed_target(inputs).unbind(1)
         features: list[Tensor] = []
         weights: list[Tensor] = []
         for t in range(inputs.shape[1]):
             if embedded is not None:
-                x = embedded[:, t]
+                x = embedded[t]
             else:
                 x = self.embed_target(self._scheduled(inputs[:, t], features, sampling))
             feature, weight, carried = self.decoder.step(x, carried, attend, steps)
