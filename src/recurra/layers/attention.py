@@ -124,11 +124,13 @@ class Attention(nn.Module):
         weights = torch.softmax(energies, dim=-1)
         return torch.bmm(weights, memory.values), weights
 
+    def scale(self, keys: Tensor) -> float:
+        """What products of queries and keys are multiplied with."""
+        return float(keys.shape[-1]) ** -0.5 if self.energy == "scaled" else 1.0
+
     def _energies(self, query: Tensor, keys: Tensor) -> Tensor:
         if not self.additive:
-            if self.energy == "scaled":
-                query = query * keys.shape[-1] ** -0.5
-            return torch.bmm(query, keys.transpose(1, 2))
+            return torch.bmm(query * self.scale(keys), keys.mT)
         assert self.query_weight is not None
         assert self.score is not None
         score = self.score

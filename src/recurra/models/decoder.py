@@ -5,7 +5,7 @@ B batch (R rows in decoding), T target steps, E embedding, H hidden, M memory, F
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -16,13 +16,11 @@ from torch.nn import functional
 from recurra.cells import Cell
 from recurra.contracts import State
 from recurra.layers.attention import Attention, Memory
+from recurra.layers.attention_steps import Attend
 from recurra.layers.recurrent import Recurrent
 
 Wiring = Literal["none", "bahdanau", "luong", "gnmt"]
 WIRINGS: tuple[str, ...] = get_args(Wiring)
-
-Attend = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From queries `[B, H]` to contexts `[B, M]` and weights `[B, Tx]`."""
 
 
 class Steps(Protocol):

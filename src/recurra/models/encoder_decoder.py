@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from recurra.cells import Cell, resolve, with_initial_bias
 from recurra.contracts import PairBatch, State
 from recurra.layers.attention import Memory
+from recurra.layers.attention_steps import attend_by_steps
 from recurra.layers.recurrent import Recurrent
-from recurra.models.decoder import Attend, Carried, Decoder
+from recurra.models.decoder import Carried, Decoder
 from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.models.translation_model import TranslationModel, symbols_before
 from recurra.models.translator_stepper import TranslatorStepper
@@ -155,7 +156,8 @@ class EncoderDecoder(TranslationModel):
     ) -> tuple[Tensor, Tensor | None]:
         """What `Decoder.forward` gives, step by step."""
         steps = [layers.unroll() for layers in self.decoder.layers]  # type: ignore[operator]
-        attend = self._attend(memory)
+        attention = self.decoder.attention
+        attend = None if attention is None or memory is None else attend_by_steps(attention, memory)
         sampling = self.config.scheduled_sampling if self.training else 0.0
         # Unbound at once: the gradient of a slice is as large as the whole.
         embedded = None if sampling else self.embed_target(inputs).unbind(1)
@@ -179,18 +181,6 @@ class EncoderDecoder(TranslationModel):
             return symbols
         drawn = torch.multinomial(self.log_probs(features[-1]).exp(), 1)[:, 0]
         return torch.where(torch.rand(symbols.shape, device=symbols.device) < share, drawn, symbols)
-
-    def _attend(self, memory: Memory | None) -> Attend | None:
-        """Attention of row b to source b."""
-        attention = self.decoder.attention
-        if attention is None or memory is None:
-            return None
-
-        def attend(query: Tensor) -> tuple[Tensor, Tensor]:
-            context, weights = attention(query.unsqueeze(1), memory)
-            return context.squeeze(1), weights.squeeze(1)
-
-        return attend
 
     def stepper(self, source: Tensor, lengths: Tensor, weights: str | None = None) -> TranslatorStepper:
         """The model as decoding sees it, bound to sources; `weights` as in `Recurrent.streaming`.
