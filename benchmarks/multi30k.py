@@ -49,12 +49,12 @@ def configure(folder: Path, minutes: float, attention: str, model: str) -> Trans
     }
     recurrent = EncoderDecoderConfig(
         hidden_size=512,
-        num_layers=2,
+        num_layers=2 if attention == "gnmt" else 1,
         encoder_layers=1,
         embedding_size=256,
         tied="all",
         attention=attention,
-        dropout=0.3,
+        dropout=0.15 if minutes < LONG else 0.3,
         label_smoothing=0.1,
     )
     transformer = EncoderDecoderConfig(
@@ -77,7 +77,7 @@ def configure(folder: Path, minutes: float, attention: str, model: str) -> Trans
         model=recurrent if model == "recurrent" else transformer,
         evaluation=EvaluationConfig(metrics=["bleu"], tokenize="none", force=True),
         training=PairTrainingConfig(batch_tokens=2500, minutes=minutes, device="cpu"),
-        optimiser=OptimiserConfig(learning_rate=2e-3),
+        optimiser=OptimiserConfig(learning_rate=4e-3 if model == "recurrent" else 1e-3),
         schedule=ScheduleConfig(name="cosine", warmup_steps=100),
     )
 
@@ -97,7 +97,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--attention", default="gnmt", choices=["none", "bahdanau", "luong", "gnmt"])
+    parser.add_argument("--attention", default="luong", choices=["none", "bahdanau", "luong", "gnmt"])
     parser.add_argument("--model", default="recurrent", choices=["recurrent", "transformer"])
     parser.add_argument("--out", type=Path, help="keep the run there")
     options = parser.parse_args()
