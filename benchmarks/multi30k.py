@@ -107,6 +107,7 @@ def main() -> None:
         beam = BeamConfig(beam_size=5, length_penalty=0.7)
         evaluation = run.evaluate(beam=beam)
         greedy = run.evaluate(greedy=True)
+        validation = max(row["valid_bleu"] for row in run.directory.metrics())
     raw = read_text(find(options.data / "raw", "test_2016_flickr.en")).splitlines()
     written = corpus_bleu(
         [detokenised(line) for line in evaluation.outputs], [[line] for line in raw], lowercase=True
@@ -120,7 +121,7 @@ def main() -> None:
                 "greedy_bleu": round(greedy.scores["bleu"].score, 2),
                 "detokenised_bleu": round(written.score, 2),
                 "detokenised_signature": written.signature,
-                "validation_bleu": round(max(row["valid_bleu"] for row in run.directory.metrics()), 2),
+                "validation_bleu": round(validation, 2),
                 "tokens_per_second": round(result.tokens / result.seconds),
                 "epochs": round(result.epoch, 2),
                 "updates": result.step,
