@@ -330,3 +330,11 @@ def test_evaluation_without_files_takes_the_validation_pairs(trained):
     best = {row["step"]: row for row in trained.directory.metrics()}[trained.result.best_step]
     assert found.loss.nats == pytest.approx(best["valid_loss"], rel=1e-6)
     assert found.scores["exact_match"].score == best["valid_exact_match"]
+
+
+def test_an_unknown_tokeniser_is_refused_before_anything_is_written(pairs, tmp_path):
+    settings = config(pairs, model=TINY, steps=1)
+    evaluation = dataclasses.replace(settings.evaluation, tokenize="itnl")
+    with pytest.raises(ConfigError, match=r"tokenize: .* Did you mean 'intl'"):
+        recurra.train(dataclasses.replace(settings, evaluation=evaluation), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -21,6 +21,7 @@ from recurra.data.pair_vocabularies import Vocabularies
 from recurra.data.pairs import SPLITS, PairConfig, PairCorpus, load_pairs
 from recurra.decode import BeamConfig
 from recurra.errors import ConfigError
+from recurra.metrics.bleu import check_tokenizer
 from recurra.metrics.by_name import METRICS, metric_named, score_outputs
 from recurra.models.encoder_decoder import EncoderDecoder
 from recurra.models.transformer import Transformer
@@ -95,6 +96,7 @@ class TranslateJob:
     """What the training loop sees of a translation: its batches, its loss, its validation scores."""
 
     def __init__(self, model: TranslationModel, corpus: PairCorpus, config: TranslateConfig) -> None:
+        check_tokenizer(config.evaluation.tokenize)
         self.model = model
         self.corpus = corpus
         self.config = config
