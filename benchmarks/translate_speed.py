@@ -262,7 +262,7 @@ def decode(kind: str, folder: Path, weights: str) -> tuple[list[list[int]], floa
     corpus = corpus_of(folder, TYPES)
     ours = EncoderDecoder(decoder(), *sizes(corpus)).eval()
     ours.load_state_dict(load_file(weights))
-    sources = [corpus.test.sources[index] for index in range(len(corpus.test.sources))]
+    sources = list(corpus.test.sources)
     beam = BeamConfig(beam_size=5, length_penalty=0.7)
     if kind == "recurra":
         list(search([ours], sources[:64], beam, stop=0))
@@ -321,7 +321,7 @@ def joeynmt_sizes(folder: Path, repeats: int, count: int, updates_first: int) ->
     tokens = sum(batch.tokens for batch in batches) / seconds
     updates(model, list(pair_batches(corpus, BATCH_TOKENS, seed=1, epoch=1)[:updates_first]))()
     model.eval()
-    sources = [corpus.test.sources[index] for index in range(len(corpus.test.sources))]
+    sources = list(corpus.test.sources)
     beam = BeamConfig(beam_size=5)
     list(search([model], sources[:64], beam, stop=0))
     began = time.perf_counter()

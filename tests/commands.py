@@ -10,6 +10,17 @@ from pathlib import Path
 import recurra
 from recurra.cli import main
 
+OWN_CELL = """
+from recurra import Cell
+
+
+class Leaky(Cell):
+    gates = ("candidate",)
+
+    def step(self, affine, h):
+        return 0.5 * h + 0.5 * affine("candidate", h).tanh()
+"""
+
 
 def fails(capsys, *arguments: str) -> str:
     """The one line with which a command exits 2, without its `recurra: `."""

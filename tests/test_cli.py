@@ -16,7 +16,7 @@ from typing import Literal
 import pytest
 
 import recurra
-from commands import command, environment, fails, feed, prints
+from commands import OWN_CELL, command, environment, fails, feed, prints
 from recurra.cli import VERBS, main
 from recurra.cli.options import Options, field_help
 from recurra.engine.cpu import build
@@ -35,16 +35,6 @@ SMALL = [
     ),
     *("--optimiser.learning_rate", "0.03", "--schedule.warmup_steps", "0"),
 ]
-OWN_CELL = """
-from recurra import Cell
-
-
-class Leaky(Cell):
-    gates = ("candidate",)
-
-    def step(self, affine, h):
-        return 0.5 * h + 0.5 * affine("candidate", h).tanh()
-"""
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import recurra
-from commands import command, environment, fails, feed, prints
+from commands import OWN_CELL, command, environment, fails, feed, prints
 from recurra.cli import main
 from recurra.decode import BeamConfig
 from recurra.models.language_model import LanguageModelConfig
@@ -20,16 +20,6 @@ from reversal import config, write_pairs
 
 LINES = ["a b c", "", "g", "d zzz yyy f", "c c d e f", "a b c d e f g a b", "b a"]
 TEXT = "".join(line + "\n" for line in LINES).encode()
-OWN_CELL = """
-from recurra import Cell
-
-
-class Leaky(Cell):
-    gates = ("candidate",)
-
-    def step(self, affine, h):
-        return 0.5 * h + 0.5 * affine("candidate", h).tanh()
-"""
 
 
 @pytest.fixture(scope="module")

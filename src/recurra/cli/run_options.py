@@ -32,6 +32,11 @@ def add_cell(options: Options) -> None:
     )
 
 
+def test_files(values: Namespace) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """What `--data.test`, `--data.test_source` and `--data.test_target` name."""
+    return values.data.test or (), values.data.test_source or (), values.data.test_target or ()
+
+
 def own_cell(name: str | None) -> type[Cell] | None:
     """The class that FILE.py:Class names; None where the name is that of a built-in cell, or there is none.
 

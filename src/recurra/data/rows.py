@@ -5,7 +5,7 @@ N rows, M ids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,9 @@ class Rows:
     def __getitem__(self, index: int) -> NDArray[np.int64]:
         index = range(len(self))[index]
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return map(self.__getitem__, range(len(self)))
 
     def select(self, rows: NDArray[np.int64]) -> Rows:
         """The given rows `[R]`, in that order; they may repeat."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurra.engine.shares import Shares
 from recurra.errors import BackendError
 from recurra.layers.attention import Attention, Memory
 
@@ -46,21 +47,13 @@ class ProductSteps:
     def __init__(self, memory: Memory, scale: float) -> None:
         self.values, self.keys, self.padding = memory.values.detach(), memory.keys.detach(), memory.padding
         self.scale = scale
-        self.left: list[tuple[Tensor, ...]] = []  # by the steps of the backward pass under way
-        self.task = -1
+        self.shares: Shares[tuple[Tensor, ...]] = Shares()  # of the steps, in the gradients of the memory
         self.token = _Memory.apply(self, memory.values, memory.keys)
 
     def __call__(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """The contexts `[B, M]` and the weights `[B, Tx]` for queries `[B, Q]`."""
         context, weights = _Step.apply(self, self.token, query)
         return context, weights
-
-    def leave(self, *tensors: Tensor) -> None:
-        """Keep a step's share for the token; that of another backward pass, which has not asked, goes."""
-        task = torch._C._current_graph_task_id()
-        if task != self.task:
-            self.task, self.left = task, []
-        self.left.append(tensors)
 
 
 class _Memory(torch.autograd.Function):
@@ -73,8 +66,8 @@ class _Memory(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
-        left, ctx.steps.left = ctx.steps.left, []
-        weights, d_context, d_energy, query = (torch.stack(one, dim=1) for one in zip(*left, strict=True))
+        left = zip(*ctx.steps.shares.take(), strict=True)
+        weights, d_context, d_energy, query = (torch.stack(one, dim=1) for one in left)
         return None, torch.bmm(weights.mT, d_context), torch.bmm(d_energy.mT, query)
 
 
@@ -103,6 +96,6 @@ class _Step(torch.autograd.Function):
         if d_weights is not None:
             d = d + d_weights
         d_energy = weights * (d - (weights * d).sum(1, keepdim=True))
-        steps.leave(weights, d_context, d_energy, query)
+        steps.shares.leave((weights, d_context, d_energy, query))
         d_query = torch.bmm(d_energy.unsqueeze(1), steps.keys).squeeze(1) * steps.scale
         return None, query.new_zeros(()), d_query

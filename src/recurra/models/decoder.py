@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,7 @@ from recurra.contracts import State
 from recurra.layers.attention import Attention, Memory
 from recurra.layers.attention_steps import Attend
 from recurra.layers.recurrent import Recurrent
-
-Wiring = Literal["none", "bahdanau", "luong", "gnmt"]
-WIRINGS: tuple[str, ...] = get_args(Wiring)
+from recurra.models.translation_config import EncoderDecoderConfig
 
 
 class Steps(Protocol):
@@ -66,52 +64,38 @@ class Decoder(nn.Module):
 
     Args:
         cell: of every layer.
-        wiring: one of these.
-        embedding_size, hidden_size, num_layers: E, H, and all layers together.
-        memory_size: M.
+        config: of the whole model; E, H, M, the wiring, its energies and its dropout are read.
         features: F.
-        energy, attention_size: as in `Attention`.
-        input_feeding: of `luong`.
-        dropout: on the features and between layers.
         options: further arguments of `Recurrent`.
     """
 
     def __init__(
-        self,
-        cell: type[Cell],
-        wiring: str,
-        embedding_size: int,
-        hidden_size: int,
-        num_layers: int,
-        memory_size: int,
-        features: int,
-        energy: str,
-        attention_size: int | None,
-        input_feeding: bool,
-        dropout: float,
-        options: dict[str, Any],
+        self, cell: type[Cell], config: EncoderDecoderConfig, features: int, options: dict[str, Any]
     ) -> None:
         super().__init__()
-        self.wiring, self.input_feeding, self.dropout = wiring, input_feeding, dropout
+        self.wiring, self.input_feeding, self.dropout = config.attention, config.input_feeding, config.dropout
         self.features = features
-        below = 1 if wiring == "gnmt" else num_layers
-        width = embedding_size
-        if wiring == "bahdanau":
+        hidden_size, memory_size = config.hidden_size, config.memory_size
+        below = 1 if self.wiring == "gnmt" else config.num_layers
+        width = config.embedding_size
+        if self.wiring == "bahdanau":
             width += memory_size
-        elif input_feeding:
+        elif self.input_feeding:
             width += features
         sizes = [(width, below)]
-        if wiring == "gnmt":
-            sizes.append((hidden_size + memory_size, num_layers - 1))
+        if self.wiring == "gnmt":
+            sizes.append((hidden_size + memory_size, config.num_layers - 1))
         self.layers = nn.ModuleList(
-            Recurrent(cell, size, hidden_size, depth, dropout=dropout if depth > 1 else 0.0, **options)
+            Recurrent(cell, size, hidden_size, depth, dropout=self.dropout if depth > 1 else 0.0, **options)
             for size, depth in sizes
         )
         self.attention = (
-            None if wiring == "none" else Attention(energy, hidden_size, memory_size, attention_size)
+            None
+            if self.wiring == "none"
+            else Attention(config.attention_energy, hidden_size, memory_size, config.attention_size)
         )
         read = hidden_size + (memory_size if self.attention else 0)
-        read += embedding_size if wiring == "bahdanau" else 0
+        read += config.embedding_size if self.wiring == "bahdanau" else 0
         self.readout = nn.Linear(read, features)
         nn.init.xavier_uniform_(self.readout.weight)
         nn.init.zeros_(self.readout.bias)

@@ -20,8 +20,6 @@ from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.models.translation_model import TranslationModel, symbols_before
 from recurra.models.translator_stepper import TranslatorStepper
 
-DEFAULT_ENERGIES = {"bahdanau": "additive", "luong": "general", "gnmt": "general"}
-
 
 class EncoderDecoder(TranslationModel):
     """Embeddings, an encoder over the source, a bridge of states, a decoder over the target, an output layer.
@@ -63,27 +61,12 @@ class EncoderDecoder(TranslationModel):
             dropout=between,
             **options,
         )
-        memory = config.encoder_width * self.encoder.directions
-        energy = config.energy or DEFAULT_ENERGIES.get(config.attention, "general")
-        self.decoder = Decoder(
-            cell,
-            config.attention,
-            size,
-            config.hidden_size,
-            config.num_layers,
-            memory,
-            features,
-            energy,
-            config.attention_size,
-            config.input_feeding,
-            config.dropout,
-            options,
-        )
+        self.decoder = Decoder(cell, config, features, options)
         self.bridges = nn.ModuleDict()
         if config.bridge == "learned":
             for name in cell.state:
                 self.bridges[name] = nn.ModuleList(
-                    nn.Linear(memory, config.hidden_size) for _ in range(config.num_layers)
+                    nn.Linear(config.memory_size, config.hidden_size) for _ in range(config.num_layers)
                 )
         self.reset_parameters()
 

@@ -6,14 +6,13 @@ B batch, S sources, R rows, Tx source length, Ty target length, H width, V vocab
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from recurra.contracts import PairBatch, Step
+from recurra.layers.mode import evaluating
 from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.models.translation_model import TranslationModel, symbols_before
 
@@ -167,7 +166,7 @@ class TransformerStepper:
     @torch.no_grad()
     def start(self) -> Step:
         """The distribution over the first symbol, after the zero vector, one row per source."""
-        with _evaluating(self._model):
+        with evaluating(self._model):
             memory, padding = self._model.encode(self._source, self._lengths)
         sources = torch.arange(len(self._source), device=self._source.device)
         return self._next(Prefixes(self._source[:, :0], sources, memory, padding))
@@ -186,16 +185,6 @@ class TransformerStepper:
     def _next(self, state: Prefixes) -> Step:
         before = nn.functional.pad(state.symbols, (1, 0), value=-1)
         memory, padding = (one.index_select(0, state.sources) for one in (state.memory, state.padding))
-        with _evaluating(self._model):
+        with evaluating(self._model):
             features = self._model.decode(before, memory, padding)[:, -1]
         return Step(self._model.log_probs(features), state)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

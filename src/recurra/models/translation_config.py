@@ -14,9 +14,9 @@ from recurra.errors import ConfigError, nearest
 from recurra.layers.attention import ENERGIES, Energy
 from recurra.layers.regularisation import Regularisation, check_probability
 from recurra.models.checks import check_initial_bias, check_whole
-from recurra.models.decoder import WIRINGS, Wiring
 
 Architecture = Literal["recurrent", "transformer"]
+Wiring = Literal["none", "bahdanau", "luong", "gnmt"]
 Bridge = Literal["zero", "last", "learned"]
 Tied = Literal["none", "output", "all"]
 
@@ -116,7 +116,7 @@ class EncoderDecoderConfig:
         choices = {
             "architecture": get_args(Architecture),
             "tied": get_args(Tied),
-            "attention": WIRINGS,
+            "attention": get_args(Wiring),
             "bridge": get_args(Bridge),
             "backend": CHOICES,
         }
@@ -166,11 +166,10 @@ class EncoderDecoderConfig:
                 f"model.hidden_size: {self.hidden_size} cannot be halved for the two directions of the encoder; "
                 "give model.encoder_hidden_size."
             )
-        memory = self.encoder_width * (2 if self.bidirectional else 1)
-        if self.bridge == "last" and memory != self.hidden_size:
+        if self.bridge == "last" and self.memory_size != self.hidden_size:
             raise ConfigError(
-                f"model.bridge: last states are {memory} wide and the decoder {self.hidden_size}; use learned, or "
-                "make them equal with model.encoder_hidden_size."
+                f"model.bridge: last states are {self.memory_size} wide and the decoder {self.hidden_size}; "
+                "use learned, or make them equal with model.encoder_hidden_size."
             )
 
     @property
@@ -178,6 +177,16 @@ class EncoderDecoderConfig:
         """A transformer's heads, resolved."""
         most = max(1, self.hidden_size // 64)
         return self.heads or max(count for count in range(1, most + 1) if self.hidden_size % count == 0)
+
+    @property
+    def attention_energy(self) -> Energy:
+        """The energy of a model with attention, resolved."""
+        return self.energy or ("additive" if self.attention == "bahdanau" else "general")
+
+    @property
+    def memory_size(self) -> int:
+        """The width of what is attended to: both directions of the encoder side by side."""
+        return self.encoder_width * (2 if self.bidirectional else 1)
 
     @property
     def encoder_width(self) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recurra.contracts import Step
 from recurra.layers.attention import Attention, Memory
+from recurra.layers.mode import evaluating
 from recurra.models.decoder import Carried
 
 if TYPE_CHECKING:
@@ -79,12 +80,8 @@ class TranslatorStepper:
     @torch.no_grad()
     def start(self) -> Step:
         """The distribution over the first symbol, after the zero input vector, one row per source."""
-        model, training = self._model, self._model.training
-        model.eval()
-        try:
-            memory, carried = model.encode(self._source, self._lengths)
-        finally:
-            model.train(training)
+        with evaluating(self._model):
+            memory, carried = self._model.encode(self._source, self._lengths)
         count = self._source.shape[0]
         rows = Rows.of(torch.arange(count, device=self._source.device), count)
         return self._next(torch.full_like(rows.sources, -1), Decoding(carried, rows, memory))
@@ -108,18 +105,13 @@ class TranslatorStepper:
 
     def _next(self, symbols: Tensor, state: Decoding) -> Step:
         model, decoder = self._model, self._model.decoder
-        training = model.training
-        model.eval()
-        try:
-            attend = None
-            if decoder.attention is not None and state.memory is not None:
-                attend = _Attend(decoder.attention, state.memory, state.rows)
+        attend = None
+        if decoder.attention is not None and state.memory is not None:
+            attend = _Attend(decoder.attention, state.memory, state.rows)
+        with evaluating(model):
             embedded = model.embed_target(symbols)
             features, weights, carried = decoder.step(embedded, state.carried, attend, self._steps)
-            log_probs = model.log_probs(features)
-        finally:
-            model.train(training)
-        return Step(log_probs, Decoding(carried, state.rows, state.memory), weights)
+        return Step(model.log_probs(features), Decoding(carried, state.rows, state.memory), weights)
 
 
 class _Attend:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from recurra.data.text import TextConfig
 from recurra.data.vocabulary import Vocabulary
@@ -164,9 +165,7 @@ class LMRun(Run[LanguageModel]):
         assert end is not None  # only note sets have none
         rows = [np.append(self.vocabulary.encode_line(line), end).astype(np.int64) for line in lines]
         lengths = torch.tensor([len(row) for row in rows])
-        targets = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)  # [B, T]
-        for target, row in zip(targets, rows, strict=True):
-            target[: len(row)] = torch.from_numpy(row)
+        targets = pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)  # [B, T]
         inputs = torch.cat([torch.full((len(rows), 1), -1), targets[:, :-1]], dim=1).to(self.device)
         self.model.eval()
         hidden, _ = self.model(inputs, lengths=lengths)

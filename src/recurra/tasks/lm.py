@@ -19,6 +19,7 @@ from recurra.data.corpus import Corpus, Split, Tokens, load_corpus, load_test
 from recurra.data.notes import NoteSequences
 from recurra.data.text import TextConfig
 from recurra.data.vocabulary import Vocabulary
+from recurra.layers.mode import evaluating
 from recurra.metrics.perplexity import Score
 from recurra.models.language_model import LanguageModel, LanguageModelConfig
 from recurra.tasks.language_run import LMRun
@@ -79,16 +80,12 @@ def score_split(model: LanguageModel, split: Split, vocabulary: Vocabulary, stre
             1 scores it as one. Separate lines or sequences score the same for any number.
     """
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     total, tokens, state = 0.0, 0, None
-    try:
+    with evaluating(model):
         for batch in evaluation_batches(split, streams):
             loss, count, state = model.loss(batch.to(device), state if batch.continues else None)
             total += float(loss)
             tokens += count
-    finally:
-        model.train(training)
     characters = None if isinstance(split, NoteSequences) else split.characters
     return Score(total, tokens, characters, vocabulary.counted)
 

@@ -18,7 +18,7 @@ from recurra.inspection.score_by_length import ScoreByLength, length_ranges
 from recurra.inspection.search_errors import Comparison, SearchErrors
 from recurra.metrics.by_name import metric_named
 from recurra.tasks.translation_looks import Ids
-from recurra.tasks.translation_run import SOURCES_AT_ONCE, TranslationRun, bind, search
+from recurra.tasks.translation_run import SOURCES_AT_ONCE, TranslationRun, bind, outputs_of, search
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +145,8 @@ def score_by_length(
     members = [[i for i, length in enumerate(lengths) if low <= length <= high] for low, high in bounds]
     scores: dict[str, list[float]] = {}
     for (label, run), own in zip(runs.items(), sentences, strict=True):
-        outputs = _outputs(run, own, beam)
+        ids = [one.ids for one in own]
+        outputs = outputs_of([run.model], run.vocabularies, ids, [one.text for one in own], beam)
         scores[label] = [
             first.score([outputs[i] for i in here], [texts[i][1] for i in here])[metric].score
             for here in members
@@ -159,11 +160,3 @@ def score_by_length(
         [sum(lengths[i] for i in here) / len(here) for here in members],
         scores,
     )
-
-
-def _outputs(run: TranslationRun, sentences: Sequence[Sentence], beam: BeamConfig) -> list[str]:
-    found: dict[int, str] = {}
-    stop = run.vocabularies.target.line_end or 0
-    for index, best in search([run.model], [one.ids for one in sentences], beam, stop):
-        found[index] = run.vocabularies.decode_target(best[0].ids.numpy())
-    return [found[index] for index in range(len(sentences))]

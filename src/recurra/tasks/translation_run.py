@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from recurra.contracts import PairBatch, Stepper
 from recurra.data.pair_batches import evaluation_pair_batches
@@ -22,6 +23,7 @@ from recurra.data.pair_vocabularies import Vocabularies
 from recurra.data.pairs import PairCorpus, load_pairs, load_test_pairs
 from recurra.decode import BeamConfig, Ensemble, Hypothesis, beam_search, greedy
 from recurra.errors import ConfigError, RunError
+from recurra.layers.mode import evaluating
 from recurra.metrics.bleu import BleuScore
 from recurra.metrics.by_name import Scored, score_outputs
 from recurra.metrics.perplexity import Score
@@ -114,25 +116,19 @@ class Evaluation:
 def mean_loss(model: TranslationModel, batches: Iterable[PairBatch]) -> Score:
     """The cost of every target symbol under the model in evaluation mode."""
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     total, tokens = 0.0, 0
-    try:
+    with evaluating(model):
         for batch in batches:
             loss, count = model.loss(batch.to(device))
             total += float(loss)
             tokens += count
-    finally:
-        model.train(training)
     return Score(total, tokens, None, "target symbols, and one <eos> per target")
 
 
 def bind(models: Sequence[TranslationModel], sources: Sequence[Ids]) -> tuple[Stepper, list[int]]:
     """The model, or the ensemble of several, bound to sources of ids `[Tx]` each, and their lengths."""
     lengths = [len(source) for source in sources]
-    ids = torch.zeros(len(sources), max(lengths), dtype=torch.int64)
-    for row, source in zip(ids, sources, strict=True):
-        row[: len(source)] = torch.from_numpy(source)
+    ids = pad_sequence([torch.from_numpy(source) for source in sources], batch_first=True)
     bound = []
     for model in models:
         device = next(model.parameters()).device
@@ -293,7 +289,7 @@ class TranslationRun(Run[TranslationModel]):
         config = beam or BeamConfig()
         self._check(config, greedy, False, others)
         pairs = self.pairs(test, test_source, test_target)
-        ids = [pairs.sources[index] for index in range(len(pairs.sources))]
+        ids = list(pairs.sources)
         models = [self.model, *(run.model for run in others)]
         outputs = outputs_of(models, self.vocabularies, ids, pairs.source_text, config, greedy)
         loss = mean_loss(self.model, evaluation_pair_batches(pairs, self.settings.training.batch_tokens))

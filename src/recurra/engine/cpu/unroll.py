@@ -16,6 +16,7 @@ from recurra.cells.program import Program
 from recurra.engine.cpu.kernel import kernel, laid_out, order
 from recurra.engine.cpu.operator import REFERENCE
 from recurra.engine.inputs import per_unit_parameters
+from recurra.engine.shares import Shares
 from recurra.errors import BackendError
 
 WEIGHTS = ("input_weight", "bias", "hidden_weight")
@@ -43,8 +44,7 @@ class PackedUnroll:
             backwards: self.own.pack(weight, hidden, like.detach(), backwards) for backwards in (False, True)
         }
         self.per_unit = per_unit_parameters(program, parameters, hidden)
-        self.left: list[dict[str, Tensor]] = []  # what the steps of the backward pass under way have left
-        self.task = -1
+        self.shares: Shares[dict[str, Tensor]] = Shares()  # of the steps, in the gradients of the weights
         self.token = _Token.apply(self, like, *(parameters[name] for name in self.weights))
 
     def __call__(
@@ -54,13 +54,6 @@ class PackedUnroll:
         held = [masks[name] for name in self.program.masks]
         dtype = states[0].dtype
         return tuple(_Step.apply(self, self.token, x.to(dtype), *states, *self.per_unit, *held))
-
-    def leave(self, tensors: dict[str, Tensor]) -> None:
-        """Keep a step's gradients for the token; those of another backward pass, which has not asked, go."""
-        task = torch._C._current_graph_task_id()
-        if task != self.task:
-            self.task, self.left = task, []
-        self.left.append(tensors)
 
 
 class _Token(torch.autograd.Function):
@@ -74,7 +67,7 @@ class _Token(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> tuple[Any, ...]:
         unroll = ctx.unroll
-        left, unroll.left = unroll.left, []
+        left = unroll.shares.take()
         together = {name: torch.cat([one[name] for one in left]) for name in left[0]}
         found: dict[str, Tensor] = {}
         d_projected = together["d_projected"]  # [N, G * H]
@@ -127,7 +120,7 @@ class _Step(torch.autograd.Function):
             "saved",
             *(f"{kind}_{name}" for name in program.states for kind in ("initial", "states")),
         )
-        unroll.leave({"x": x, **{name: tensors[name] for name in left if name in tensors}})
+        unroll.shares.leave({"x": x, **{name: tensors[name] for name in left if name in tensors}})
         d_x = None
         if "input_weight" in unroll.weights and ctx.needs_input_grad[2]:
             d_x = tensors["d_projected"] @ unroll.weights["input_weight"]
