@@ -199,6 +199,7 @@ def training(corpus: PairCorpus, feeding: bool, repeats: int, count: int) -> dic
         hidden_size=HIDDEN,
         num_layers=LAYERS,
         embedding_size=HIDDEN,
+        energy="general",
         input_feeding=feeding,
         dropout=0.0,
         label_smoothing=SMOOTHING,
@@ -253,7 +254,7 @@ def peak_mib() -> float:
 def decoder() -> EncoderDecoderConfig:
     """The model whose decoding is timed."""
     return EncoderDecoderConfig(
-        hidden_size=HIDDEN, num_layers=LAYERS, embedding_size=HIDDEN, input_feeding=True
+        hidden_size=HIDDEN, num_layers=LAYERS, embedding_size=HIDDEN, energy="general", input_feeding=True
     )
 
 

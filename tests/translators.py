@@ -26,8 +26,8 @@ WIRINGS: dict[str, dict[str, Any]] = {
     "none": {"attention": "none"},
     "bahdanau": {"attention": "bahdanau"},
     "luong": {"attention": "luong"},
-    "feeding": {"attention": "luong", "input_feeding": True},
-    "gnmt": {"attention": "gnmt"},
+    "feeding": {"attention": "luong", "input_feeding": True, "energy": "general"},
+    "gnmt": {"attention": "gnmt", "energy": "general"},
 }
 WHOLE = ("none", "luong", "gnmt")  # those that need no step loop
 

@@ -270,7 +270,7 @@ def test_scheduled_sampling_draws_the_share_it_is_told():
     ("options", "error", "says"),
     [
         ({"energy": "dot", "encoder_hidden_size": 5}, ConfigError, r"energy: 'dot' .* are 6 and 10 wide"),
-        ({"attention_size": 3}, ConfigError, r"attention_size: energy 'general' has no hidden layer"),
+        ({"attention_size": 3}, ConfigError, r"attention_size: energy 'dot' has no hidden layer"),
         ({"cell": "lstn"}, ConfigError, r"lstn"),
         ({"initial_bias": {"forgot": 1.0}}, CellError, r"forgot"),
     ],

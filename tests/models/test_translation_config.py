@@ -118,3 +118,18 @@ def test_what_none_stands_for():
     for width, heads in ((7, 1), (64, 1), (200, 2), (256, 4), (262, 2), (512, 8)):
         assert EncoderDecoderConfig(architecture="transformer", hidden_size=width).head_count == heads
     assert EncoderDecoderConfig(architecture="transformer", hidden_size=256, heads=2).head_count == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "energy"),
+    [
+        ({}, "dot"),
+        ({"attention": "gnmt"}, "dot"),
+        ({"encoder_hidden_size": 5}, "general"),
+        ({"attention": "bahdanau"}, "additive"),
+        ({"attention": "bahdanau", "energy": "scaled"}, "scaled"),
+    ],
+)
+def test_the_energy_is_the_simplest_that_the_widths_allow(options, energy):
+    config = EncoderDecoderConfig(**({"hidden_size": 6, "num_layers": 2} | options))
+    assert config.attention_energy == energy

@@ -64,7 +64,8 @@ class EncoderDecoderConfig:
             that is no divisor.
         feedforward_size: width inside a transformer's feed-forward layers; None: four times its own.
         attention: none, or the wiring of Bahdanau 2015, Luong 2015 or GNMT (Wu 2016).
-        energy: dot, scaled, general, additive or normed_additive; None: additive for bahdanau, else general.
+        energy: dot, scaled, general, additive or normed_additive; None: additive for bahdanau, else
+            dot, or general where what is attended to is not as wide as the decoder.
         attention_size: width of the additive energies' hidden layer; None: as wide as the decoder.
         input_feeding: of luong: what the output layer saw is part of the next input.
         bridge: how the decoder's states start: "zero"; "last", with the encoder's last ones, which takes equal
@@ -181,7 +182,11 @@ class EncoderDecoderConfig:
     @property
     def attention_energy(self) -> Energy:
         """The energy of a model with attention, resolved."""
-        return self.energy or ("additive" if self.attention == "bahdanau" else "general")
+        if self.energy is not None:
+            return self.energy
+        if self.attention == "bahdanau":
+            return "additive"
+        return "dot" if self.memory_size == self.hidden_size else "general"
 
     @property
     def memory_size(self) -> int:
