@@ -15,6 +15,7 @@ from torch.nn import functional
 from recurra.cells.program import Program
 from recurra.engine.cpu.kernel import kernel, laid_out, order
 from recurra.engine.cpu.operator import REFERENCE
+from recurra.engine.gradients import weight_gradient
 from recurra.engine.inputs import per_unit_parameters
 from recurra.engine.shares import Shares
 from recurra.errors import BackendError
@@ -44,7 +45,9 @@ class PackedUnroll:
             backwards: self.own.pack(weight, hidden, like.detach(), backwards) for backwards in (False, True)
         }
         self.per_unit = per_unit_parameters(program, parameters, hidden)
-        self.shares: Shares[dict[str, Tensor]] = Shares()  # of the steps, in the gradients of the weights
+        self.shares: Shares[tuple[dict[Any, Tensor], ...]] = (
+            Shares()
+        )  # of the steps, in the gradients of the weights
         self.token = _Token.apply(self, like, *(parameters[name] for name in self.weights))
 
     def __call__(
@@ -67,16 +70,18 @@ class _Token(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> tuple[Any, ...]:
         unroll = ctx.unroll
-        left = unroll.shares.take()
-        together = {name: torch.cat([one[name] for one in left]) for name in left[0]}
+        shares, operands = (
+            {name: torch.cat([one[name] for one in left]) for name in left[0]}
+            for left in zip(*unroll.shares.take(), strict=True)
+        )
         found: dict[str, Tensor] = {}
-        d_projected = together["d_projected"]  # [N, G * H]
+        d_projected = shares["d_projected"]  # [N, G * H]
         if "input_weight" in unroll.weights:
-            found["input_weight"] = d_projected.T @ together["x"]
+            found["input_weight"] = d_projected.T @ shares["x"]
             found["bias"] = d_projected.sum(0)
         if "hidden_weight" in unroll.weights:
-            dealt = order(None, len(d_projected), len(d_projected), unroll.hidden)
-            found["hidden_weight"] = unroll.own.weight_gradient(together, dealt)
+            d_rows = shares.get("d_hidden", d_projected)
+            found["hidden_weight"] = weight_gradient(unroll.own.plan, d_rows, operands.__getitem__)
         return None, None, *(found[name] for name in unroll.weights)
 
 
@@ -108,19 +113,15 @@ class _Step(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True
             raise BackendError(f"backend 'cpu' gives first derivatives only; {REFERENCE}.")
         unroll = ctx.unroll
-        program = unroll.program
         x, *kept = ctx.saved_tensors
         tensors = dict(zip(ctx.names, kept, strict=True))
         tensors["packed"] = unroll.packed[True]
         rows = x.shape[0]
         found = unroll.own.walk_back(tensors, order(None, rows, rows, unroll.hidden), None, gradients)
-        left = (
-            "d_projected",
-            "d_hidden",
-            "saved",
-            *(f"{kind}_{name}" for name in program.states for kind in ("initial", "states")),
-        )
-        unroll.shares.leave({"x": x, **{name: tensors[name] for name in left if name in tensors}})
+        shares = {"x": x, "d_projected": tensors["d_projected"]}
+        if "d_hidden" in tensors:
+            shares["d_hidden"] = tensors["d_hidden"]
+        unroll.shares.leave((shares, _operands(unroll, tensors)))
         d_x = None
         if "input_weight" in unroll.weights and ctx.needs_input_grad[2]:
             d_x = tensors["d_projected"] @ unroll.weights["input_weight"]
@@ -131,6 +132,18 @@ class _Step(torch.autograd.Function):
             *found,
             *(None for _ in range(ctx.masks)),
         )
+
+
+def _operands(unroll: PackedUnroll, tensors: Mapping[str, Tensor]) -> dict[int | str, Tensor]:
+    """What a step multiplies with hidden weights: saved nodes, and states before it."""
+    step, hidden = unroll.own.plan, unroll.hidden
+    found: dict[int | str, Tensor] = {}
+    for at in step.operands.values():
+        if isinstance(at, int):
+            found[at] = tensors["saved"].split(hidden, dim=1)[step.saved.index(at)]
+        else:
+            found[at] = tensors[f"initial_{at}"]
+    return found
 
 
 def _project(unroll: PackedUnroll, x: Tensor) -> Tensor:
