@@ -45,6 +45,25 @@ def cross_entropy(
     return loss
 
 
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
+    """W h + b, `[N, V]`, in `out`."""
+    if not hidden.dtype == weight.dtype == out.dtype:
+        return out.copy_(functional.linear(hidden, weight, bias))
+    if bias is None:
+        return torch.mm(hidden, weight.T, out=out)
+    return torch.addmm(bias, hidden, weight.T, out=out)
+
+
+def _log(probs: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """The logarithms of the targets' probabilities `[N, 1]`; from the logits where a probability is next to 0."""
+    log_probs = probs.log()
+    far = probs[:, 0] < torch.finfo(probs.dtype).tiny ** 0.5
+    if far.any():
+        logits = functional.linear(hidden[far], weight, bias).to(probs.dtype)
+        log_probs[far] = torch.log_softmax(logits, dim=1).gather(1, targets[far])
+    return log_probs
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -56,24 +75,25 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             for value, needed in zip((hidden, weight, bias), wanted, strict=True)
         ]
         d_hidden, d_weight, d_bias = gradients
-        rows = max(1, CHUNK_ELEMENTS // weight.shape[0])
-        total = hidden.new_zeros((), dtype=torch.float64 if hidden.dtype == torch.float64 else torch.float32)
+        rows = max(1, min(CHUNK_ELEMENTS // weight.shape[0], len(hidden)))
+        dtype = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        total = hidden.new_zeros((), dtype=dtype)
+        memory = hidden.new_empty(rows, weight.shape[0], dtype=dtype)  # of every piece in turn
         mean_weight, mean_bias = weight.mean(0), 0.0 if bias is None else bias.mean()  # of smoothing
         for start in range(0, hidden.shape[0], rows):
             piece, expected = hidden[start : start + rows], targets[start : start + rows, None]
-            logits = functional.linear(piece, weight, bias).to(total.dtype)  # [rows, V]
-            log_probs = torch.log_softmax(logits, dim=1)
-            own = log_probs.gather(1, expected)
+            logits = _logits(piece, weight, bias, memory[: len(piece)])
+            of_target = logits.gather(1, expected)
+            probs = torch.softmax(logits, dim=1, out=logits)
+            own = _log(probs.gather(1, expected), piece, weight, bias, expected)
             total -= (1.0 - smoothing) * own.sum()
             if smoothing:
                 # The mean of log P over V is that of the logits less their log-sum-exp: no pass over all of them.
                 mean = (piece.to(weight.dtype) @ mean_weight).sum() + len(piece) * mean_bias
-                total -= smoothing * (mean - (logits.gather(1, expected) - own).sum())
+                total -= smoothing * (mean - (of_target - own).sum())
             if not any(wanted):
                 continue
-            d_logits = log_probs.exp_()
-            d_logits[torch.arange(len(piece), device=piece.device), expected[:, 0]] += smoothing - 1.0
-            d_logits = d_logits.to(piece.dtype)
+            d_logits = probs.scatter_add_(1, expected, torch.full_like(own, smoothing - 1.0)).to(piece.dtype)
             if d_hidden is not None:
                 torch.mm(d_logits, weight.to(piece.dtype), out=d_hidden[start : start + rows])
             if d_weight is not None:
