@@ -54,7 +54,7 @@ def configure(folder: Path, minutes: float, attention: str, model: str) -> Trans
         embedding_size=256,
         tied="all",
         attention=attention,
-        dropout=0.15 if minutes < LONG else 0.3,
+        dropout=0.2 if minutes < LONG else 0.3,
         label_smoothing=0.1,
     )
     transformer = EncoderDecoderConfig(
@@ -76,8 +76,8 @@ def configure(folder: Path, minutes: float, attention: str, model: str) -> Trans
         ),
         model=recurrent if model == "recurrent" else transformer,
         evaluation=EvaluationConfig(metrics=["bleu"], tokenize="none", force=True),
-        training=PairTrainingConfig(batch_tokens=2500, minutes=minutes, device="cpu"),
-        optimiser=OptimiserConfig(learning_rate=4e-3 if model == "recurrent" else 1e-3),
+        training=PairTrainingConfig(batch_tokens=1500, minutes=minutes, device="cpu"),
+        optimiser=OptimiserConfig(learning_rate=2e-3 if model == "recurrent" else 1e-3),
         schedule=ScheduleConfig(name="cosine", warmup_steps=100),
     )
 
@@ -104,7 +104,7 @@ def main() -> None:
     config = configure(options.data, options.minutes, options.attention, options.model)
     with tempfile.TemporaryDirectory() as folder:
         run = recurra.train(config, out=options.out or Path(folder) / "run")
-        beam = BeamConfig(beam_size=5, length_penalty=0.7)
+        beam = BeamConfig(beam_size=5, length_penalty=1.0)  # of 0.7 and 1, on val
         evaluation = run.evaluate(beam=beam)
         greedy = run.evaluate(greedy=True)
         validation = max(row["valid_bleu"] for row in run.directory.metrics())
