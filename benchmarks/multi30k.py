@@ -104,7 +104,7 @@ def main() -> None:
     config = configure(options.data, options.minutes, options.attention, options.model)
     with tempfile.TemporaryDirectory() as folder:
         run = recurra.train(config, out=options.out or Path(folder) / "run")
-        beam = BeamConfig(beam_size=5, length_penalty=1.0)  # of 0.7 and 1, on val
+        beam = BeamConfig(beam_size=5, length_penalty=1.0)  # as good as 0.7 on val
         evaluation = run.evaluate(beam=beam)
         greedy = run.evaluate(greedy=True)
         validation = max(row["valid_bleu"] for row in run.directory.metrics())
