@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recurra.cli.options import Options
-from recurra.cli.run_options import add_cell, load_others, load_run, own_cell, task_of_run, test_files
+from recurra.cli.run_options import add_cell, load_others, load_run, named_test_files, own_cell, task_of_run
 from recurra.cli.search_options import SEARCH, add_search, search_of
 from recurra.cli.tables import print_json, print_table
 from recurra.errors import ConfigError
@@ -81,7 +81,7 @@ def _evaluate_translation(values: Namespace) -> None:
         raise ConfigError(f"--out: expected a file in a folder that exists, got {values.out}.")
     run: TranslationRun = load_run(values, "translate")
     others = load_others(values.ensemble or (), "translate", own_cell(values.model.cell))
-    found = run.evaluate(*test_files(values), beam=beam, greedy=values.greedy, others=others)
+    found = run.evaluate(*named_test_files(values), beam=beam, greedy=values.greedy, others=others)
     if values.out is not None:
         _write(found, values.out)
     for note in found.notes:

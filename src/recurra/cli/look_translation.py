@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.cli.options import Options, check_text
-from recurra.cli.run_options import add_cell, load_others, load_run, own_cell, test_files
+from recurra.cli.run_options import add_cell, load_others, load_run, named_test_files, own_cell
 from recurra.cli.search_options import add_beam, given_of, search_of
 from recurra.cli.tables import print_json, print_table
 from recurra.errors import ConfigError
@@ -228,7 +228,7 @@ def _labels(values: Namespace) -> list[str]:
 def _sentences(run: TranslationRun, values: Namespace) -> list[Sentence]:
     from recurra.tasks.translation_errors import sentences_of
 
-    return sentences_of(run.pairs(*test_files(values)), values.sentences)
+    return sentences_of(run.pairs(*named_test_files(values)), values.sentences)
 
 
 # -------------------------------------------------------------------- output

@@ -32,7 +32,7 @@ def add_cell(options: Options) -> None:
     )
 
 
-def test_files(values: Namespace) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+def named_test_files(values: Namespace) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
     """What `--data.test`, `--data.test_source` and `--data.test_target` name."""
     return values.data.test or (), values.data.test_source or (), values.data.test_target or ()
 

@@ -45,9 +45,8 @@ class PackedUnroll:
             backwards: self.own.pack(weight, hidden, like.detach(), backwards) for backwards in (False, True)
         }
         self.per_unit = per_unit_parameters(program, parameters, hidden)
-        self.shares: Shares[tuple[dict[Any, Tensor], ...]] = (
-            Shares()
-        )  # of the steps, in the gradients of the weights
+        # Of each step, in the gradients of the weights: by name, and what hidden weights multiply.
+        self.shares: Shares[tuple[dict[Any, Tensor], ...]] = Shares()
         self.token = _Token.apply(self, like, *(parameters[name] for name in self.weights))
 
     def __call__(
