@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from recurra.cli.lines import LineReader, groups_of_lines, open_lines
 from recurra.cli.options import Options, check_text
 from recurra.cli.run_options import add_cell, load_run
 from recurra.cli.tables import print_json
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from recurra.tasks.language_run import LineScore, LMRun
 
 LINES_AT_ONCE = 32
-"""How many lines of a file are scored together; those of standard input go one by one, as they come."""
+"""How many lines are scored together; of standard input, those that are there."""
 
 
 # -------------------------------------------------------------------- sample
@@ -165,28 +167,27 @@ def score(arguments: list[str]) -> None:
     values = options.parse(arguments)
     run: LMRun = load_run(values, "lm")
     encoding = run.data.encoding
-    lines = _stdin_lines(encoding) if values.file is None else _file_lines(values.file, encoding)
-    at_once = 1 if values.file is None else LINES_AT_ONCE
+    groups = _stdin_groups(encoding) if values.file is None else [_file_lines(values.file, encoding)]
     if values.choose:
-        _print_choices(run, lines, values)
+        _print_choices(run, itertools.chain.from_iterable(groups), values)
         return
     if sys.stdout.isatty() and not values.json:
         print(f"{'log-probability':>15}  {'tokens':>7}  {'perplexity':>12}  text")
-    for line in run.score(lines, batch_size=at_once):
-        _print_line(line, values)
+    for lines in groups:
+        for line in run.score(lines, batch_size=LINES_AT_ONCE):
+            _print_line(line, values)
 
 
-def _stdin_lines(encoding: str) -> Iterator[str]:
-    """The lines of standard input, each as soon as it is there."""
-    for number, data in enumerate(sys.stdin.buffer, start=1):
-        try:
-            line = data.decode(encoding)
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"standard input, line {number}: not {encoding.upper()} (byte 0x{data[error.start]:02x} at "
-                f"column {error.start + 1}). Re-encode the input."
-            ) from error
-        yield line.removesuffix("\n").removesuffix("\r")
+def _stdin_groups(encoding: str) -> Iterator[list[str]]:
+    """The lines of standard input in groups, each of what is there."""
+    name, stream = open_lines(None)
+    reader = LineReader(name, encoding, may_be_json=False)
+    for group in groups_of_lines(stream, LINES_AT_ONCE):
+        lines = [reader.read(data) for data in group]
+        yield [line.text for line in itertools.takewhile(lambda line: line.error is None, lines)]
+        for line in lines:
+            if line.error is not None:
+                raise DataError(line.error)
 
 
 def _file_lines(path: str, encoding: str) -> list[str]:
