@@ -13,7 +13,7 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
+from held_out import hold_out
 
 import recurra
 from recurra.data.pairs import PairConfig
@@ -25,22 +25,6 @@ from recurra.training.config import PairTrainingConfig
 from recurra.training.optimiser import OptimiserConfig
 
 
-def split(path: Path, folder: Path) -> dict[str, str]:
-    """Tab-separated files of the held-out tenth and of the rest."""
-    pairs = [line.split("_", 1) for line in read_text(path).splitlines()]
-    sources = sorted({source.strip() for source, _ in pairs})
-    order = np.random.default_rng(1984).permutation(len(sources))
-    held_out = {sources[index] for index in order[: len(sources) // 10]}
-    files = {name: folder / f"{name}.tsv" for name in ("train", "test")}
-    lines: dict[str, list[str]] = {"train": [], "test": []}
-    for source, target in pairs:
-        name = "test" if source.strip() in held_out else "train"
-        lines[name].append(f"{source.strip()}\t{target.strip()}\n")
-    for name, file in files.items():
-        file.write_text("".join(lines[name]), encoding="utf-8")
-    return {name: str(file) for name, file in files.items()}
-
-
 def main() -> None:
     """Train, evaluate, and print one JSON object."""
     parser = argparse.ArgumentParser(
@@ -50,7 +34,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        files = split(options.data, Path(folder))
+        pairs = [line.split("_", 1) for line in read_text(options.data).splitlines()]
+        files = hold_out([(source.strip(), target.strip()) for source, target in pairs], 10, Path(folder))
         config = TranslateConfig(
             data=PairConfig(
                 train=[files["train"]],

@@ -29,7 +29,7 @@ from recurra.training.config import PairTrainingConfig
 from recurra.training.optimiser import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
 
-LONG = 40.0  # minutes; from there on a deeper decoder and more regularisation pay
+LONG = 40.0  # minutes; from there on a deeper decoder and more dropout pay
 
 
 def find(folder: Path, name: str) -> str:
@@ -72,13 +72,10 @@ def configure(folder: Path, minutes: float, attention: str, model: str) -> Trans
             target_vocabulary="subwords",
             joint=True,
             subword_size=6000,
-            subword_sampling=0.0 if minutes < LONG else 0.3,
         ),
         model=recurrent if model == "recurrent" else transformer,
         evaluation=EvaluationConfig(metrics=["bleu"], tokenize="none", force=True),
-        training=PairTrainingConfig(
-            batch_tokens=2000 if attention == "gnmt" else 1500, minutes=minutes, device="cpu"
-        ),
+        training=PairTrainingConfig(batch_tokens=1500, minutes=minutes, device="cpu"),
         optimiser=OptimiserConfig(learning_rate=2e-3 if model == "recurrent" else 1e-3),
         schedule=ScheduleConfig(name="cosine", warmup_steps=100),
     )
