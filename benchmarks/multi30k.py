@@ -17,11 +17,12 @@ import re
 import tempfile
 from pathlib import Path
 
+from speed_of_run import speed_of_run
+
 import recurra
 from recurra.data.pairs import PairConfig
 from recurra.data.text import read_text
 from recurra.decode import BeamConfig
-from recurra.inspection.machine import describe
 from recurra.metrics.bleu import corpus_bleu
 from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.tasks.translate import EvaluationConfig, TranslateConfig
@@ -116,7 +117,6 @@ def main() -> None:
     written = corpus_bleu(
         [detokenised(line) for line in evaluation.outputs], [[line] for line in raw], lowercase=True
     )
-    result = run.result
     print(
         json.dumps(
             {
@@ -126,14 +126,11 @@ def main() -> None:
                 "detokenised_bleu": round(written.score, 2),
                 "detokenised_signature": written.signature,
                 "validation_bleu": round(validation, 2),
-                "tokens_per_second": round(result.tokens / result.seconds),
-                "epochs": round(result.epoch, 2),
-                "updates": result.step,
+                "updates": run.result.step,
                 "parameters": sum(one.numel() for one in run.model.parameters()),
-                "minutes": options.minutes,
                 "model": options.model,
                 "attention": attention if options.model == "recurrent" else None,
-                **describe(),
+                **speed_of_run(run.result, options.minutes),
             }
         )
     )

@@ -15,9 +15,10 @@ import json
 import tempfile
 from pathlib import Path
 
+from speed_of_run import speed_of_run
+
 import recurra
 from recurra.decode import BeamConfig
-from recurra.inspection.machine import describe
 from recurra.tasks.translate import TranslateConfig
 from recurra.training.config import PairTrainingConfig
 
@@ -34,17 +35,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = recurra.train(config, out=options.out or Path(folder) / "run")
         evaluation = run.evaluate(beam=BeamConfig(beam_size=5))
-    result = run.result
     print(
         json.dumps(
             {
                 **{name: round(score.score, 3) for name, score in evaluation.scores.items()},
                 "recipes": {name: score.recipe for name, score in evaluation.scores.items()},
                 "words": len(evaluation.outputs),
-                "tokens_per_second": round(result.tokens / result.seconds),
-                "epochs": round(result.epoch, 2),
-                "minutes": options.minutes,
-                **describe(),
+                **speed_of_run(run.result, options.minutes),
             }
         )
     )

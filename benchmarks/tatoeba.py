@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 
 from held_out import hold_out
+from speed_of_run import speed_of_run
 
 import recurra
 from recurra.data.pairs import PairConfig
 from recurra.data.text import read_text
-from recurra.inspection.machine import describe
 from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.tasks.translate import EvaluationConfig, TranslateConfig
 from recurra.training.config import PairTrainingConfig
@@ -63,17 +63,13 @@ def main() -> None:
         )
         run = recurra.train(config, out=Path(folder) / "run")
         evaluation = run.evaluate()
-    result = run.result
     print(
         json.dumps(
             {
                 **{name: round(one.score, 2) for name, one in evaluation.scores.items()},
                 "signature": evaluation.scores["bleu"].signature,
                 "sentences": len(evaluation.outputs),
-                "tokens_per_second": round(result.tokens / result.seconds),
-                "epochs": round(result.epoch, 2),
-                "minutes": options.minutes,
-                **describe(),
+                **speed_of_run(run.result, options.minutes),
             }
         )
     )
