@@ -1,12 +1,14 @@
 """Multi30k, German to English, test2016: BLEU after a given time of training on the CPU.
 
-    python benchmarks/multi30k.py --data FOLDER --minutes 60 [--attention none] [--model transformer]
+    python benchmarks/multi30k.py --data FOLDER --minutes 60 [--runs 3] [--attention none] [--model transformer]
 
 FOLDER holds `tok/` and `raw/` of Multi30k, files plain or .gz. Trained on the lower-cased tokenised files, in subwords
 of a joint vocabulary; words are put together again before anything is scored. The clock runs from the first batch to
 the end of the last update, intermediate evaluations included. Settings, and which weights are used, were and are
-chosen on val only. `bleu` is by sacrebleu over the tokenised text (`--tokenize none --force`), beam 5;
-`detokenised_bleu` over the output with its tokens joined, against the raw references, without case.
+chosen on val only. With `--runs N` the minutes are shared by N runs, one after the other, that differ in their seed;
+they translate together, by the mean of their probabilities, and `minutes`, `updates` and `epochs` are of one of them.
+`bleu` is by sacrebleu over the tokenised text (`--tokenize none --force`), beam 5; `detokenised_bleu` over the output
+with its tokens joined, against the raw references, without case.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ def find(folder: Path, name: str) -> str:
     raise SystemExit(f"multi30k: {folder} holds no {name}, plain or .gz.")
 
 
-def configure(folder: Path, minutes: float, attention: str, model: str) -> TranslateConfig:
-    """The settings, chosen on val."""
+def configure(folder: Path, minutes: float, attention: str, model: str, seed: int) -> TranslateConfig:
+    """The settings of a run of so many minutes, chosen on val."""
     files = {
         f"{split}_{side}": [find(folder / "tok", f"{name}.lc.norm.tok.{language}")]
         for split, name in (("train", "train"), ("valid", "val"), ("test", "test_2016_flickr"))
@@ -76,7 +78,7 @@ def configure(folder: Path, minutes: float, attention: str, model: str) -> Trans
         ),
         model=recurrent if model == "recurrent" else transformer,
         evaluation=EvaluationConfig(metrics=["bleu"], tokenize="none", force=True),
-        training=PairTrainingConfig(batch_tokens=1500, minutes=minutes, device="cpu"),
+        training=PairTrainingConfig(batch_tokens=1500, minutes=minutes, seed=seed, device="cpu"),
         optimiser=OptimiserConfig(learning_rate=2e-3 if model == "recurrent" else 1e-3),
         schedule=ScheduleConfig(name="cosine", warmup_steps=100),
     )
@@ -103,16 +105,25 @@ def main() -> None:
         help=f"luong, or gnmt from {LONG:.0f} minutes on",
     )
     parser.add_argument("--model", default="recurrent", choices=["recurrent", "transformer"])
-    parser.add_argument("--out", type=Path, help="keep the run there")
+    parser.add_argument("--runs", type=int, default=1, help="how many share the minutes")
+    parser.add_argument("--out", type=Path, help="keep the runs there, in folders 1, 2 and so on")
     options = parser.parse_args()
-    attention = options.attention or ("luong" if options.minutes < LONG else "gnmt")
-    config = configure(options.data, options.minutes, attention, options.model)
+    minutes = options.minutes / options.runs
+    attention = options.attention or ("luong" if minutes < LONG else "gnmt")
     with tempfile.TemporaryDirectory() as folder:
-        run = recurra.train(config, out=options.out or Path(folder) / "run")
+        out = options.out or Path(folder)
+        runs = [
+            recurra.train(
+                configure(options.data, minutes, attention, options.model, seed), out=out / str(seed)
+            )
+            for seed in range(1, options.runs + 1)
+        ]
         beam = BeamConfig(beam_size=5, length_penalty=0.9)  # of 0.6, 0.7 ... 1.0 the best on val
-        evaluation = run.evaluate(beam=beam)
-        greedy = run.evaluate(greedy=True)
-        validation = max(row["valid_bleu"] for row in run.directory.metrics())
+        run, *others = runs
+        evaluation = run.evaluate(beam=beam, others=others)
+        greedy = run.evaluate(greedy=True, others=others)
+        alone = [one.evaluate(beam=beam).scores["bleu"].score for one in runs] if others else []
+        validation = [max(row["valid_bleu"] for row in one.directory.metrics()) for one in runs]
     raw = read_text(find(options.data / "raw", "test_2016_flickr.en")).splitlines()
     written = corpus_bleu(
         [detokenised(line) for line in evaluation.outputs], [[line] for line in raw], lowercase=True
@@ -125,12 +136,14 @@ def main() -> None:
                 "greedy_bleu": round(greedy.scores["bleu"].score, 2),
                 "detokenised_bleu": round(written.score, 2),
                 "detokenised_signature": written.signature,
-                "validation_bleu": round(validation, 2),
+                "bleu_alone": [round(one, 2) for one in alone],
+                "validation_bleu": [round(one, 2) for one in validation],
+                "runs": options.runs,
                 "updates": run.result.step,
-                "parameters": sum(one.numel() for one in run.model.parameters()),
+                "parameters": sum(weight.numel() for one in runs for weight in one.model.parameters()),
                 "model": options.model,
                 "attention": attention if options.model == "recurrent" else None,
-                **speed_of_run(run.result, options.minutes),
+                **speed_of_run(run.result, minutes),
             }
         )
     )
