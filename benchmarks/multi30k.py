@@ -19,6 +19,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from multi30k_files import find, tokenised
 from speed_of_run import speed_of_run
 
 import recurra
@@ -35,21 +36,8 @@ from recurra.training.schedule import ScheduleConfig
 LONG = 40.0  # minutes; from there on a deeper decoder and more dropout pay
 
 
-def find(folder: Path, name: str) -> str:
-    """A file of the folder, plain or .gz."""
-    for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
-            return str(path)
-    raise SystemExit(f"multi30k: {folder} holds no {name}, plain or .gz.")
-
-
 def configure(folder: Path, minutes: float, attention: str, model: str, seed: int) -> TranslateConfig:
     """The settings of a run of so many minutes, chosen on val."""
-    files = {
-        f"{split}_{side}": [find(folder / "tok", f"{name}.lc.norm.tok.{language}")]
-        for split, name in (("train", "train"), ("valid", "val"), ("test", "test_2016_flickr"))
-        for side, language in (("source", "de"), ("target", "en"))
-    }
     recurrent = EncoderDecoderConfig(
         hidden_size=512,
         num_layers=2 if attention == "gnmt" else 1,
@@ -70,7 +58,7 @@ def configure(folder: Path, minutes: float, attention: str, model: str, seed: in
     )
     return TranslateConfig(
         data=PairConfig(
-            **files,
+            **tokenised(folder),
             source_vocabulary="subwords",
             target_vocabulary="subwords",
             joint=True,
@@ -108,6 +96,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="how many share the minutes")
     parser.add_argument("--out", type=Path, help="keep the runs there, in folders 1, 2 and so on")
     options = parser.parse_args()
+    if options.runs < 1:
+        parser.error(f"--runs: expected at least 1, got {options.runs}.")
     minutes = options.minutes / options.runs
     attention = options.attention or ("luong" if minutes < LONG else "gnmt")
     with tempfile.TemporaryDirectory() as folder:

@@ -32,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from multi30k_files import tokenised
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -50,14 +51,6 @@ from recurra.tasks.translation_run import search
 JOEYNMT = {"target_tokens_per_second": 775.0, "sentences_per_second": 50.0}
 TYPES, HIDDEN, LAYERS, BATCH_TOKENS = 8000, 256, 2, 4000
 SMOOTHING = 0.1
-
-
-def find(folder: Path, split: str, language: str) -> str:
-    """A tokenised file of the folder."""
-    for name in (f"{split}.lc.norm.tok.{language}.gz", f"{split}.lc.norm.tok.{language}"):
-        if (folder / "tok" / name).is_file():
-            return str(folder / "tok" / name)
-    raise SystemExit(f"translate_speed: {folder} holds no tok/{split}.lc.norm.tok.{language}, plain or .gz.")
 
 
 class Peer(nn.Module):
@@ -179,12 +172,7 @@ def in_turn(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, flo
 
 def corpus_of(folder: Path, size: int | None = None, minimum_count: int = 1) -> PairCorpus:
     """Multi30k, German to English, in words, the most frequent `size` types, each seen `minimum_count` times."""
-    files = {
-        f"{split}_{side}": [find(folder, name, language)]
-        for split, name in (("train", "train"), ("valid", "val"), ("test", "test_2016_flickr"))
-        for side, language in (("source", "de"), ("target", "en"))
-    }
-    return load_pairs(PairConfig(**files, maximum_size=size, minimum_count=minimum_count))
+    return load_pairs(PairConfig(**tokenised(folder), maximum_size=size, minimum_count=minimum_count))
 
 
 def sizes(corpus: PairCorpus) -> tuple[int, int]:
