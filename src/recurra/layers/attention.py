@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from recurra.engine.additive import additive_energies
 from recurra.errors import ConfigError, nearest
 
 Energy = Literal["dot", "scaled", "general", "additive", "normed_additive"]
@@ -120,7 +121,7 @@ class Attention(nn.Module):
             query: `[S, K, Q]`.
             memory: of the S sources.
         """
-        energies = self._energies(query, memory.keys).masked_fill(memory.padding.unsqueeze(1), -torch.inf)
+        energies = self._energies(query, memory).masked_fill(memory.padding.unsqueeze(1), -torch.inf)
         weights = torch.softmax(energies, dim=-1)
         return torch.bmm(weights, memory.values), weights
 
@@ -128,13 +129,19 @@ class Attention(nn.Module):
         """What products of queries and keys are multiplied with."""
         return float(keys.shape[-1]) ** -0.5 if self.energy == "scaled" else 1.0
 
-    def _energies(self, query: Tensor, keys: Tensor) -> Tensor:
+    @property
+    def unit_score(self) -> Tensor:
+        """What the hidden units of additive energies are weighted with, `[A]`."""
+        assert self.score is not None
+        return self.score if self.gain is None else self.gain * self.score / self.score.norm()
+
+    def _energies(self, query: Tensor, memory: Memory) -> Tensor:
+        """`[S, K, Tx]`; what they are on padding means nothing."""
+        keys = memory.keys
         if not self.additive:
             return torch.bmm(query * self.scale(keys), keys.mT)
         assert self.query_weight is not None
-        assert self.score is not None
-        score = self.score
-        if self.gain is not None:
-            score = self.gain * score / score.norm()
         projected = nn.functional.linear(query, self.query_weight)
-        return (projected.unsqueeze(2) + keys.unsqueeze(1)).tanh() @ score  # [S, K, Tx]
+        if not torch.is_grad_enabled():
+            return additive_energies(projected, keys, memory.padding, self.unit_score)
+        return (projected.unsqueeze(2) + keys.unsqueeze(1)).tanh() @ self.unit_score
