@@ -214,6 +214,14 @@ def test_a_source_stops_once_its_pool_is_out_of_reach():
     assert model.rows == [1, 1]
 
 
+def test_a_hypothesis_out_of_the_pools_reach_is_not_extended():
+    """After two steps the pool holds 0.4 and 0.15, and of those that live, 0.325 and 0.065, only one can enter."""
+    model = chain([0.4, 0.5, 0.1], [0.3, 0.65, 0.05], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0])
+    found = search(model, BeamConfig(beam_size=2, n_best=2, length_penalty=0.0), [4])[0]
+    assert [one.ids.tolist() for one in found] == [[STOP], [1, 1, STOP]]
+    assert model.rows == [1, 2, 1]
+
+
 def test_a_tie_with_the_pool_does_not_enter():
     """The live hypothesis could reach the pool's worst score, not beat it."""
     model = chain([0.5, 0.5], [1.0, 0.0])

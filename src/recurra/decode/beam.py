@@ -1,8 +1,8 @@
 """Beam search over the Stepper protocol, for all sources of a batch at once.
 
 Up to K live hypotheses per source are extended together. Every extension by the stop symbol is finished and
-goes to the source's pool, which keeps the best K by score; the best K of the other extensions, by log P,
-live on. A source leaves the batch when none of its live hypotheses can enter its pool any more.
+goes to the source's pool, which keeps the best K by score; of the best K of the other extensions, by log P, those
+live on that can still enter it. A source leaves the batch when none can.
 
 S sources, A sources still searched, R their live hypotheses (rows), W the most of one source, K beam size,
 C candidates per row, V vocabulary, T target length, Tx source length.
@@ -193,8 +193,8 @@ class _Search:
         values, ids = best_symbols(log_probs, self.config.beam_size, self.excluded)  # [R, C]
         totals = self.log_probs[:, None] + values  # float64, whatever the model computes in
         best, parents, ranks = self._best(totals)  # [A, K]
-        going = ~self._done(best[:, 0])
-        live = (best > -math.inf) & going[:, None]
+        live = self._hopeful(best)
+        going = live[:, 0]  # hypotheses are in order, and the first of a source has the best prospects
         parents, ranks, kept = parents[live], ranks[live], best[live]
         symbols = ids[parents, ranks]
         if self.trace is not None:
@@ -260,20 +260,21 @@ class _Search:
         candidates = totals.shape[2]
         return best, rows.gather(1, chosen // candidates), chosen % candidates
 
-    def _done(self, best: Tensor) -> Tensor:
-        """Which sources `[A]` can improve their pool no more, given the best log P `[A]` of those that live.
+    def _hopeful(self, best: Tensor) -> Tensor:
+        """Which of the best extensions can still enter their source's pool, given their log P; both `[A, K]`.
 
-        A live hypothesis's log P can only fall, and its coverage penalty is at most 0, so log P divided by
+        The log P of what follows can only fall, and its coverage penalty is at most 0, so log P divided by
         the largest (or, at log P above 0 by rounding, smallest) penalty still reachable bounds its score.
         A source that has nothing finished and nothing to extend leaves its best unfinished one in its pool.
         """
-        soonest = self.penalties[max(self.length + 1, self.config.min_length)]
-        bound = torch.maximum(best / self.penalties[self.limits[self.sources]], best / soonest)
-        dead = best == -math.inf
-        stuck = dead & (self.pool.scores[self.sources, 0] == -math.inf)
+        scores = self.pool.scores[self.sources]  # [A, K]
+        stuck = (best[:, 0] == -math.inf) & (scores[:, 0] == -math.inf)
         if bool(stuck.any()):
             self._leave_unfinished(stuck)
-        return dead | (bound <= self.pool.scores[self.sources, -1])
+        soonest = self.penalties[max(self.length + 1, self.config.min_length)]
+        furthest = self.penalties[self.limits[self.sources], None]
+        bound = torch.maximum(best / furthest, best / soonest)
+        return (best > -math.inf) & (bound > scores[:, -1:])
 
     def _leave_unfinished(self, stuck: Tensor) -> None:
         """Put the first live row of the sources `stuck` `[A]` (bool) into their pools as it stands."""
