@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recurra.cells.cell import Cell
 from recurra.cells.program import Program
@@ -19,7 +18,8 @@ from recurra.engine import Call, Options, Result, choose
 from recurra.engine.choose import check, check_name
 from recurra.engine.chunks import run_chunks
 from recurra.errors import CellError, ConfigError, ShapeError, StateError
-from recurra.layers.regularisation import Regularisation, check_probability, variational_mask
+from recurra.layers.dropout import dropout, dropout_mask
+from recurra.layers.regularisation import Regularisation, check_probability
 from recurra.layers.reversal import reverse
 from recurra.layers.streaming import Streaming
 from recurra.layers.unroll import Unrolled
@@ -254,7 +254,7 @@ class Recurrent(nn.Module):
             if self.residual and layer > 0:
                 outputs = outputs + x
             if layer < self.num_layers - 1:
-                outputs = functional.dropout(outputs, self.dropout, self.training)
+                outputs = dropout(outputs, self.dropout, self.training)
             final.append(states)
             gates.append(layer_gates)
             x = outputs
@@ -292,7 +292,7 @@ class Recurrent(nn.Module):
         """One mask `[B, features]` for all steps."""
         if not (self.training and rate):
             return x
-        return x * variational_mask(x.new_empty(x.shape[0], x.shape[2]), rate).unsqueeze(1)
+        return x * dropout_mask(x, (x.shape[0], x.shape[2]), rate).unsqueeze(1)
 
     def _run_layer(
         self,

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from recurra.cells.program import Program
 from recurra.cells.transform import RECURRENT_MASK, with_recurrent_dropout, with_zoneout, zoneout_mask
 from recurra.errors import ConfigError, nearest
+from recurra.layers.dropout import dropout, dropout_mask
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Regularisation:
         batch, time, hidden = shape
         masks = {}
         if RECURRENT_MASK in program.masks:
-            masks[RECURRENT_MASK] = variational_mask(like.new_empty(batch, hidden), self.recurrent_dropout)
+            masks[RECURRENT_MASK] = dropout_mask(like, (batch, hidden), self.recurrent_dropout)
         for name, rate in self.zoneout_rates(program).items():
             if zoneout_mask(name) in program.masks:
                 masks[zoneout_mask(name)] = torch.rand(batch, time, hidden, device=like.device) < rate
@@ -97,7 +97,7 @@ class Regularisation:
         """The parameters with dropout on the hidden weights; the module's own are not changed."""
         if not self.weight_drop:
             return parameters
-        dropped = functional.dropout(parameters["hidden_weight"], self.weight_drop, training=True)
+        dropped = dropout(parameters["hidden_weight"], self.weight_drop)
         return parameters | {"hidden_weight": dropped}
 
 
@@ -109,8 +109,3 @@ def check_probability(name: str, value: float) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
         raise ConfigError(f"{name}: expected a probability in [0, 1), got {value!r}.")
-
-
-def variational_mask(empty: Tensor, rate: float) -> Tensor:
-    """0 with probability `rate`, 1 / (1 - rate) otherwise, in the shape of `empty`."""
-    return empty.bernoulli_(1.0 - rate).div_(1.0 - rate)

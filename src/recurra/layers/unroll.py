@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torch import Tensor
-from torch.nn import functional
 
 from recurra.contracts import State
 from recurra.engine.steps import unrolled_step
 from recurra.errors import ShapeError
-from recurra.layers.regularisation import variational_mask
+from recurra.layers.dropout import dropout, dropout_mask
 from recurra.layers.streaming import Snapshot
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class Unrolled:
             new = step(x, values, self._step_masks(layer, values[0]))
             output = new[0] + x_t if rnn.residual and layer > 0 else new[0]
             if layer < rnn.num_layers - 1:
-                output = functional.dropout(output, rnn.dropout, self._training)
+                output = dropout(output, rnn.dropout, self._training)
             x_t = output
             layers.append((dict(zip(self._program.states, new, strict=True)),))
         return self._dropped("output", x_t, rnn.regularisation.output_dropout), State(tuple(layers))
@@ -84,7 +83,7 @@ class Unrolled:
         if not (self._training and rate):
             return x
         if name not in self._masks:
-            self._masks[name] = variational_mask(x.new_empty(x.shape), rate)
+            self._masks[name] = dropout_mask(x, x.shape, rate)
         self._check_rows(self._masks[name], x)
         return x * self._masks[name]
 

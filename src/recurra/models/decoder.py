@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recurra.cells import Cell
 from recurra.contracts import State
 from recurra.layers.attention import Attention, Memory
 from recurra.layers.attention_steps import Attend
+from recurra.layers.dropout import dropout
 from recurra.layers.recurrent import Recurrent
 from recurra.models.translation_config import EncoderDecoderConfig
 
@@ -176,11 +176,11 @@ class Decoder(nn.Module):
 
     def _between(self, h: Tensor, context: Tensor) -> Tensor:
         """What the upper layers of `gnmt` read."""
-        return functional.dropout(torch.cat([h, context], dim=-1), self.dropout, self.training)
+        return dropout(torch.cat([h, context], dim=-1), self.dropout, self.training)
 
     def _read(self, h: Tensor, context: Tensor | None, embedded: Tensor) -> Tensor:
         parts = [h] if context is None else [h, context]
         if self.wiring == "bahdanau":
             parts.append(embedded)
         read = self.readout(torch.cat(parts, dim=-1) if len(parts) > 1 else h).tanh()
-        return functional.dropout(read, self.dropout, self.training)
+        return dropout(read, self.dropout, self.training)

@@ -16,6 +16,7 @@ from recurra.cells import Cell, resolve, with_initial_bias
 from recurra.contracts import Batch, State, Step
 from recurra.engine import CHOICES
 from recurra.errors import ConfigError, nearest
+from recurra.layers.dropout import dropout
 from recurra.layers.output import binary_cross_entropy, cross_entropy, sampled_cross_entropy
 from recurra.layers.recurrent import INITIAL_STATES, Recurrent
 from recurra.layers.regularisation import Regularisation, check_probability
@@ -141,7 +142,7 @@ class LanguageModel(nn.Module):
             backend=config.backend,
             residual=config.residual,
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
         width = self.rnn.hidden_sizes[-1]
         self.output_weight = (
             None if config.tied else nn.Parameter(torch.empty(vocabulary_size, width))
@@ -193,7 +194,7 @@ class LanguageModel(nn.Module):
             lengths: `[B]`, or None where every row is T long.
         """
         hidden, new_state = self.rnn(self.embed(inputs), state, lengths)
-        return self.dropout(hidden), new_state
+        return dropout(hidden, self.dropout, self.training), new_state
 
     def log_probs(self, hidden: Tensor) -> Tensor:
         """Log-probabilities `[..., V]` of the next symbol; for note sets of each key being on."""

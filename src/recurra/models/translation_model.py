@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from recurra.contracts import PairBatch, Stepper
 from recurra.errors import ConfigError
+from recurra.layers.dropout import dropout
 from recurra.layers.output import cross_entropy
 from recurra.models.translation_config import EncoderDecoderConfig
 
@@ -109,7 +110,7 @@ class TranslationModel(nn.Module, ABC):
 
     def dropped(self, x: Tensor) -> Tensor:
         """`x` with dropout in training."""
-        return functional.dropout(x, self.config.dropout, self.training)
+        return dropout(x, self.config.dropout, self.training)
 
     @property
     def output_layer(self) -> tuple[Tensor, Tensor]:
