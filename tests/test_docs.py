@@ -148,7 +148,11 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     blocks = examples(page.read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)
     text = default_text()
-    for name, part in [("poems.txt", slice(0, 30_000)), ("test.txt", slice(30_000, 33_000))]:
+    for name, part in [
+        ("poems.txt", slice(0, 30_000)),
+        ("test.txt", slice(30_000, 33_000)),
+        ("mine.txt", slice(33_000, 63_000)),
+    ]:
         (tmp_path / name).write_text(text[part], encoding="utf-8")
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in blocks:

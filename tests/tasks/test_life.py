@@ -2,8 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ import torch
 import recurra
 from recurra.cells import GRU, Cell
 from recurra.cli import main, train as cli_train
+from recurra.data.corpus import TextConfig
 from recurra.errors import ConfigError, RunError
+from recurra.models.language_model import LanguageModelConfig
 from recurra.tasks.life import config_from_dict, plain_config
+from recurra.tasks.lm import LMConfig
 from recurra.tasks.task import TASKS, find_task, task_of
-from recurra.training.config import FitConfig
+from recurra.training.config import FitConfig, TrainingConfig
 from recurra.training.optimiser import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
 from tasks import bigram
@@ -135,6 +139,50 @@ def test_an_own_cell_is_held_against_its_equations(text, tmp_path, capsys):
 
 
 # -------------------------------------------------------------------- which evaluation is the best
+
+
+def test_a_run_starts_with_the_weights_and_the_vocabulary_of_another(text, tmp_path):
+    first = recurra.train(config(text), out=tmp_path / "first")
+    fewer = tmp_path / "fewer.txt"
+    fewer.write_text("the cat sat. " * 9)
+    started = config(fewer, steps=1, start_from=str(tmp_path / "first"))
+    started = replace(started, optimiser=OptimiserConfig(learning_rate=1e-9))
+    second = recurra.train(started, out=tmp_path / "second")
+    assert "g" in second.vocabulary  # of "dog", which only the first run's text has
+    for name, value in first.model.state_dict().items():
+        torch.testing.assert_close(second.model.state_dict()[name], value, rtol=0.0, atol=1e-6)
+    assert second.config["training"]["start_from"] == str((tmp_path / "first").resolve())
+    shutil.rmtree(tmp_path / "first")  # needed no more
+    assert recurra.resume(tmp_path / "second").result.step == 1
+
+
+def test_a_run_that_does_not_fit_is_not_started_from(text, tmp_path):
+    recurra.train(config(text, "reference", steps=1), out=tmp_path / "first")
+    kept = (tmp_path / "first" / "model.safetensors").read_bytes()
+
+    def refused(error, expected, out="second", overwrite=False, **changes):
+        start = config(text, "reference", steps=1, start_from=str(tmp_path / changes.pop("path", "first")))
+        with pytest.raises(error, match=expected):
+            recurra.train(replace(start, **changes), out=tmp_path / out, overwrite=overwrite)
+
+    remedy = r"take its settings over with --config .*first/config\.yaml"
+    refused(RunError, "nowhere", path="nowhere")
+    refused(ConfigError, "is the run to start from; choose another", out="first", overwrite=True)
+    noise = NoiseConfig(dropout=0.4)
+    refused(ConfigError, rf"the cells of .*: {remedy}", model=BigramModelConfig("gru", ("reference",), noise))
+    two = BigramModelConfig("lstm", ("reference", "reference"), noise)
+    refused(ConfigError, rf"the weights do not fit this model .*{remedy}", model=two)
+    recurra.train(
+        LMConfig(
+            data=TextConfig(train=[str(text)]),
+            model=LanguageModelConfig(hidden_size=4),
+            training=TrainingConfig(steps=1, batch_size=2, bptt=4, device="cpu"),
+        ),
+        out=tmp_path / "lm",
+    )
+    refused(ConfigError, "expected a run of the task bigram, got one of lm", path="lm")
+    assert (tmp_path / "first" / "model.safetensors").read_bytes() == kept
+    assert not (tmp_path / "second").exists()
 
 
 def test_the_criterion_decides_which_weights_are_used(text, tmp_path):

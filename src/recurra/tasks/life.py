@@ -62,10 +62,13 @@ def train(
     config = _with_cell(config, cell)
     check_free(out, overwrite)
     device = resolve_device(config.training.device)
-    data = task.load_data(config, None)
+    started = None if config.training.start_from is None else _Start(task, config.training.start_from, out)
+    data = task.load_data(config, None if started is None else started.vocabulary)
     vocabulary = task.vocabulary_of(data)
     torch.manual_seed(config.training.seed)
     model = task.build_model(config, vocabulary, cell).to(device)
+    if started is not None:
+        started.give(model)
     job = task.job(model, data, config)
     job.batches(0)  # data that make none are refused before anything is written
     record = _task_record(task, config, model, data, cell)
@@ -81,6 +84,51 @@ def train(
     directory = RunDirectory.create(out, values, write_files, model_tensors(model), start, overwrite)
     result = fit(job, *parts, directory, False, *known)
     return _finish(task, directory, config, model, data, result)
+
+
+class _Start:
+    """The run whose weights and vocabulary a new one starts with.
+
+    Args:
+        task: of the new run.
+        path: the run to start from.
+        out: the new run's folder.
+
+    Raises:
+        ConfigError: `out` is the run itself, or it is a run of another task.
+        RunError: it is missing or damaged.
+    """
+
+    def __init__(self, task: AnyTask, path: str, out: str | Path) -> None:
+        if Path(out).resolve() == Path(path).resolve():
+            raise ConfigError(f"out: {out} is the run to start from; choose another folder.")
+        own, self.directory, _ = open_run(path)
+        if own.name != task.name:
+            raise ConfigError(
+                f"training.start_from: expected a run of the task {task.name}, got one of {own.name}: {path}."
+            )
+        self.vocabulary = task.load_vocabulary(self.directory.path)
+
+    def give(self, model: nn.Module) -> None:
+        """Copy the run's weights into a new model.
+
+        Raises:
+            ConfigError: the model is not that run's.
+            RunError: the weights are missing or damaged.
+        """
+        path, weights = self.directory.path, self.directory.load_weights()
+        remedy = f"take its settings over with --config {path}/config.yaml"
+        recorded = read_json(path / TASK_FILE).get("program")
+        if recorded != _program_digest(model):
+            raise ConfigError(
+                f"training.start_from: the cells of {path} are not this model's, model.cell: {remedy}."
+            )
+        try:
+            apply_weights(model, weights, path)
+        except RunError as error:
+            raise ConfigError(
+                f"training.start_from: the weights do not fit this model ({error}); {remedy}."
+            ) from error
 
 
 def resume(path: str | Path, cell: type[Cell] | None = None) -> Any:
@@ -191,11 +239,13 @@ def rebuild_model(
 
 
 def plain_config(config: TaskConfig) -> dict[str, Any]:
-    """What `config.yaml` holds: every key resolved, data files by their absolute paths."""
+    """What `config.yaml` holds: every key resolved, data files and the run to start from by their absolute paths."""
     values = dataclasses.asdict(config)
     for key, files in values["data"].items():
         if key.startswith(SPLITS) and isinstance(files, list):
             values["data"][key] = [str(Path(path).resolve()) for path in files]
+    if config.training.start_from is not None:
+        values["training"]["start_from"] = str(Path(config.training.start_from).resolve())
     return values
 
 

@@ -35,6 +35,8 @@ class FitConfig:
         patience: stop when so many evaluations in a row were no better than the best; None: never.
         keep: how many checkpoints of the weights are kept, the last ones; `recurra average` takes their mean.
         weights: which weights the run is used with afterwards: those of the best evaluation, or the last.
+        start_from: the folder of a run whose weights to use and vocabulary training starts with, in place of random
+            weights and a new vocabulary; the model's options must be that run's.
         tensorboard: write event files as well (needs the extra `tensorboard`).
     """
 
@@ -53,6 +55,7 @@ class FitConfig:
     patience: int | None = None
     keep: int = 1
     weights: Literal["best", "last"] = "best"
+    start_from: str | None = None
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +75,8 @@ class FitConfig:
         check_name("training.precision", self.precision, ("float32", "bfloat16"))
         check_name("training.device", self.device, ("auto", "cpu", "cuda"))
         check_name("training.weights", self.weights, ("best", "last"))
+        if self.start_from is not None and not (isinstance(self.start_from, str) and self.start_from):
+            raise ConfigError(f"training.start_from: expected the folder of a run, got {self.start_from!r}.")
         if not isinstance(self.tensorboard, bool):
             raise ConfigError(f"training.tensorboard: expected true or false, got {self.tensorboard!r}.")
         if self.epochs is None and self.steps is None and self.minutes is None:
