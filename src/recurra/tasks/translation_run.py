@@ -35,7 +35,7 @@ from recurra.training.run_directory import RunDirectory
 if TYPE_CHECKING:
     from recurra.tasks.translate import TranslateConfig
 
-SOURCES_AT_ONCE = 64
+SOURCES_AT_ONCE = 128
 """How many sources are translated together; it changes speed and memory, not results."""
 
 Ids = NDArray[np.int64]
