@@ -20,7 +20,6 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from multi30k_files import find, tokenised
 from speed_of_run import speed_of_run
@@ -137,7 +136,7 @@ def main() -> None:
     minutes, attention = options.minutes / count, options.attention
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder)
-        runs: list[Any] = []
+        runs: list[TranslationRun] = []
         for number in range(1, count + 1):
             before = runs[-1].path if runs else None
             config = configure(options.data, minutes, attention, options.model, number, before)

@@ -35,6 +35,7 @@ def test_agrees_with_attention_over_whole_targets(energy: str, weighs: bool):
         if by_steps:
             attend = attend_by_steps(attention, memory)
             pairs = [attend(query) for query in queries.unbind(1)]
+            assert all(context.grad_fn.name() == "_StepBackward" for context, _ in pairs)
             context, weights = (torch.stack(one, dim=1) for one in zip(*pairs, strict=True))
         else:
             context, weights = attention(queries, memory)

@@ -35,8 +35,8 @@ class FitConfig:
         patience: stop when so many evaluations in a row were no better than the best; None: never.
         keep: how many checkpoints of the weights are kept, the last ones; `recurra average` takes their mean.
         weights: which weights the run is used with afterwards: those of the best evaluation, or the last.
-        start_from: the folder of a run whose weights to use and vocabulary training starts with, in place of random
-            weights and a new vocabulary; the model's options must be that run's.
+        start_from: the folder of a run; training starts with the weights that it is used with and its vocabulary, in
+            place of random weights and a new vocabulary; the model's options must be that run's.
         tensorboard: write event files as well (needs the extra `tensorboard`).
     """
 

@@ -44,15 +44,8 @@ def _library(double: bool) -> ctypes.CDLL:
 def energies(projected: Tensor, keys: Tensor, padding: Tensor, score: Tensor) -> Tensor:
     """`[S, K, Tx]`, -inf on padding; arguments and those of what follows as in `engine.additive`."""
     found = keys.new_empty(*projected.shape[:2], keys.shape[1])
-    _run(
-        "recurra_energies",
-        _slices(found.shape[0] * found.shape[1]),
-        projected,
-        keys,
-        padding,
-        score,
-        energies=found,
-    )
+    slices = _slices(found.shape[0] * found.shape[1])
+    _run("recurra_energies", slices, projected, keys, padding, score, energies=found)
     return found
 
 
