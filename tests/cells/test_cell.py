@@ -9,6 +9,7 @@ import cases
 import oracle
 from recurra import Cell, CellError, Recurrent, ShapeError
 from recurra.cells import CELLS, GRU, LSTM, SLSTM, CoursePeepholeLSTM, GRUResetAfter, PeepholeLSTM
+from recurra.engine import Call, reference
 
 INPUT, HIDDEN, BATCH = 3, 5, 4
 
@@ -159,6 +160,119 @@ def test_a_step_checks_its_shapes():
         cell(torch.zeros(BATCH, INPUT + 1), (h, h))
     with pytest.raises(ShapeError, match="c: expected"):
         cell(x, (h, h[:1]))
+
+
+def test_a_step_checks_its_types():
+    cell, x, h = GRU(INPUT, HIDDEN), torch.zeros(BATCH, INPUT), torch.zeros(BATCH, HIDDEN)
+    with pytest.raises(
+        ShapeError, match=r"x_t: expected torch\.float32, the type of the weights, got torch\.float64"
+    ):
+        cell(x.double(), h)
+    with pytest.raises(
+        ShapeError, match=r"h: expected torch\.float32, the type of the weights, got torch\.float64"
+    ):
+        cell(x, h.double())
+    with pytest.raises(
+        ShapeError, match=r"x_t: expected torch\.float32, the type of the weights, got torch\.int64"
+    ):
+        cell(x.long(), h)
+    with pytest.raises(ShapeError, match="x_t: expected a tensor, got list"):
+        cell([0.0], h)
+    with pytest.raises(ShapeError, match="h: expected a tensor, got str"):
+        cell(x, {"h": h})
+    with pytest.raises(ShapeError, match="state: expected a tensor or a sequence of tensors, got NoneType"):
+        cell(x, None)
+
+
+class Fading(Cell):
+    """Nothing to learn."""
+
+    state = ("h", "c")
+
+    def step(self, affine, h, c):
+        return 0.9 * h + c.tanh(), c - h
+
+
+class FromInput(Cell):
+    gates = ("a",)
+
+    def step(self, affine, h):
+        return affine("a").tanh()
+
+
+class FromState(Cell):
+    gates = ("a",)
+
+    def step(self, affine, h):
+        return affine.hidden("a", h).tanh()
+
+
+class FromVector(Cell):
+    vectors = ("v",)
+
+    def step(self, affine, h):
+        return affine.vector("v").tanh()
+
+
+class Tuple(Cell):
+    gates = ("a",)
+    has_bias = False
+
+    def step(self, affine, h):
+        return (affine("a", h).tanh(),)
+
+
+class List(Cell):
+    gates = ("a",)
+    state = ("h", "c")
+    has_bias = False
+
+    def step(self, affine, h, c):
+        return [affine.input("a").tanh() + h, affine.hidden("a", c)]
+
+
+@pytest.mark.parametrize("cell_class", [Fading, FromInput, FromState, FromVector, Tuple, List])
+@pytest.mark.parametrize("rows", [BATCH, 0])
+def test_a_cell_that_lacks_something_runs(cell_class, rows):
+    """By itself and as a program: without parameters, input, state, biases."""
+    cell = cell_class(INPUT, HIDDEN).double()
+    cases.randomise(cell)
+    x = torch.randn(rows, INPUT, dtype=torch.float64)
+    states = tuple(torch.randn(rows, HIDDEN, dtype=torch.float64) for _ in cell.state)
+    expected = reference.run(Call(cell.program, cell.named_tensors(), x[:, None], states)).states
+    new = cell(x, states if len(states) > 1 else states[0])
+    assert isinstance(new, tuple) is (len(states) > 1)
+    for ours, theirs in zip(new if isinstance(new, tuple) else (new,), expected, strict=True):
+        assert ours.dtype == torch.float64
+        assert cases.difference(ours, theirs) < 1e-12
+
+
+def test_a_cell_without_parameters_has_the_type_of_its_states():
+    cell, x = Fading(INPUT, HIDDEN), torch.randn(BATCH, INPUT)
+    h = torch.randn(BATCH, HIDDEN)
+    assert not list(cell.parameters())
+    assert cell(x, (h.double(), h.double()))[0].dtype == torch.float64
+    with pytest.raises(ShapeError, match=r"c: expected torch\.float32, the type of the other states, got"):
+        cell(x, (h, h.double()))
+    with pytest.raises(ShapeError, match=r"h: expected numbers with a fraction, got torch\.int64"):
+        cell(x, (h.long(), h.long()))
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "layer_norm_lstm", "peephole_lstm"])
+def test_under_autocast_states_keep_their_type(name):
+    cell = CELLS[name](INPUT, HIDDEN)
+    cases.randomise(cell)
+    x, states = torch.randn(BATCH, INPUT), tuple(torch.randn(BATCH, HIDDEN) for _ in cell.state)
+    exact = cell(x, states)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = cell(x, states)
+        again = cell(x.bfloat16(), rough)
+    for value, expected in zip(
+        *(new if isinstance(new, tuple) else (new,) for new in (rough, exact)), strict=True
+    ):
+        assert value.dtype == torch.float32
+        assert 0 < cases.difference(value, expected) < 3e-2
+    assert all(value.dtype == torch.float32 for value in (again if isinstance(again, tuple) else (again,)))
 
 
 def test_a_cell_without_step():

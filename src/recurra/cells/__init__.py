@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
-from recurra.cells.cell import Cell, with_initial_bias
+from recurra.cells.cell import Cell
 from recurra.cells.elman import Elman, IndRNN, ReluElman
 from recurra.cells.gru import GRU, GRUResetAfter, MinimalGatedUnit, SimplifiedGRU
 from recurra.cells.lstm import LSTM, CoupledLSTM, CoursePeepholeLSTM, LayerNormLSTM, PeepholeLSTM
 from recurra.cells.minimal import MinGRU, MinLSTM
 from recurra.cells.program import Program
 from recurra.cells.slstm import SLSTM
+from recurra.cells.variants import FILE_MODULE, with_initial_bias
 from recurra.errors import CellError, ConfigError, nearest
 
 CELLS: dict[str, type[Cell]] = {
@@ -57,6 +61,9 @@ __all__ = [
 ]
 
 
+_TEXT = "__recurra_text__"  # where a module that was made of a file keeps its text
+
+
 def is_path(name: str) -> bool:
     """Whether `name` has the form FILE.py:Class."""
     return ".py:" in name
@@ -84,16 +91,7 @@ def _load_class(name: str) -> type[Cell]:
     path = Path(file)
     if not path.is_file():
         raise ConfigError(f"cell {name!r}: there is no file {file}.")
-    module_name = f"recurra_user_cell_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise ConfigError(f"{file}, line {error.lineno}: not Python ({error.msg}).") from error
+    module = _load(path)
     found = getattr(module, class_name, None)
     if found is None:
         cells = [
@@ -105,3 +103,28 @@ def _load_class(name: str) -> type[Cell]:
     if not (isinstance(found, type) and issubclass(found, Cell)):
         raise CellError(f"{name} is not a subclass of recurra.Cell.")
     return found
+
+
+def _load(path: Path) -> ModuleType:
+    """The module of a file, executed unless the same text has been before."""
+    text = path.read_bytes()
+    # Files of one name may lie in several folders.
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = FILE_MODULE + re.sub(r"\W", "_", path.stem) + "_" + digest
+    before = sys.modules.get(name)
+    if before is not None and getattr(before, _TEXT, None) == text:
+        return before
+    spec = importlib.util.spec_from_file_location(name, path.absolute())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    setattr(module, _TEXT, text)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, SyntaxError):
+            raise ConfigError(f"{path}, line {error.lineno}: not Python ({error.msg}).") from error
+        raise
+    return module

@@ -5,18 +5,26 @@ B batch, I input, H hidden, rows = gates × H.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
+from recurra.cells.checks import check_arguments, check_declarations, check_names_free
 from recurra.cells.program import Program
-from recurra.cells.trace import trace
+from recurra.cells.traced import Traced, trace_in_mode
+from recurra.cells.values import step_on_symbols
+from recurra.cells.variants import reduced
 from recurra.errors import CellError, ShapeError
 
 NORM_EPSILON = 1e-5
+# Hooks that only set the module's tensors anew, as they do before every call of a module.
+REPARAMETRISING = (BasePruningMethod, WeightNorm, SpectralNorm)
 
 
 class Cell(nn.Module):
@@ -52,26 +60,89 @@ class Cell(nn.Module):
     initial_vector: ClassVar[Mapping[str, float]] = {}
     has_bias: ClassVar[bool] = True
 
-    program: Program
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """An empty module, so that a subclass may set modules and tensors before it calls `super().__init__`."""
+        cell = super().__new__(cls)
+        nn.Module.__init__(cell)
+        return cell
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ShapeError(f"{name}: expected a whole number of at least 1, got {size!r}.")
-        for name in ("gates", "state", "vectors", "norms"):
-            _check_names(f"{type(self).__name__}.{name}", getattr(self, name))
+        check_declarations(self)
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.program = trace(self)
-        self._declare_parameters()
+        self._traced = {True: trace_in_mode(self, True)}
+        self._traced[False] = self._in_evaluation(self._traced[True])
+        self._shapes = self._declare_parameters()
         self.reset_parameters()
 
     def step(self, affine: Any, *states: Any) -> Any:
         """The new state, or the tuple of new states, in the order of `state`."""
         raise CellError(f"{type(self).__name__} defines no step(self, affine, {', '.join(self.state)}).")
 
-    def _declare_parameters(self) -> None:
+    # --- programs ---------------------------------------------------------------------------------
+
+    @property
+    def program(self) -> Program:
+        """What a step computes in the cell's present mode."""
+        return self.program_in(self.training)
+
+    def program_in(self, training: bool) -> Program:
+        """What a step computes in training, or in evaluation.
+
+        It is traced anew once an attribute that `step` has read is another value.
+
+        Raises:
+            CellError: `step` then leaves the notation, or wants other parameters than the cell has.
+        """
+        return self.traced_in(training).program
+
+    def traced_in(self, training: bool) -> Traced:
+        """The program of a mode, with what it was made from."""
+        traced = self._traced[training]
+        return traced if traced.changed(self) is None else self._trace_again(training)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the programs of both modes, by which a run knows its cell again."""
+        return "/".join(dict.fromkeys(self.program_in(training).digest for training in (True, False)))
+
+    def _in_evaluation(self, training: Traced) -> Traced:
+        """The program in evaluation, given the one in training; the same unless `step` asks for the mode.
+
+        Raises:
+            CellError: the two need different parameters.
+        """
+        if not training.asks_mode:
+            return training
+        evaluation = trace_in_mode(self, False)
+        self._check_parameters(evaluation.program, training.program, "in evaluation", "in training")
+        return evaluation
+
+    def _trace_again(self, training: bool) -> Traced:
+        before = self._traced[training]
+        after = trace_in_mode(self, training)
+        name = before.changed(self)
+        self._check_parameters(after.program, before.program, f"now that self.{name} has changed", "before")
+        self._traced[training] = after
+        return after
+
+    def _check_parameters(self, program: Program, other: Program, when: str, when_other: str) -> None:
+        for kind in ("input_gates", "hidden_gates", "hidden_bias_gates", "vectors", "norms"):
+            wanted, known = getattr(program, kind), getattr(other, kind)
+            if set(wanted) != set(known):
+                raise CellError(
+                    f"{type(self).__name__}.step {when} uses the {kind.replace('_', ' ')} "
+                    f"{', '.join(wanted) or 'none'}, and {when_other} {', '.join(known) or 'none'}; use the same ones "
+                    "always, or make two cells."
+                )
+
+    # --- parameters -------------------------------------------------------------------------------
+
+    def _declare_parameters(self) -> dict[str, torch.Size]:
+        """Register what the program uses; returns the shapes of those that exist."""
         program, hidden = self.program, self.hidden_size
         input_rows, hidden_rows = len(program.input_gates) * hidden, len(program.hidden_gates) * hidden
         shapes: dict[str, tuple[int, ...] | None] = {
@@ -85,45 +156,105 @@ class Cell(nn.Module):
         shapes |= {f"vector_{name}": (hidden,) for name in program.vectors}
         for name in program.norms:
             shapes |= {f"norm_{name}_gain": (hidden,), f"norm_{name}_shift": (hidden,)}
+        check_names_free(self, tuple(shapes))
         for name, shape in shapes.items():
             self.register_parameter(name, None if shape is None else nn.Parameter(torch.empty(shape)))
+        gates = {
+            "input_weight": program.input_gates,
+            "bias": program.input_gates,
+            "hidden_weight": program.hidden_gates,
+            "hidden_bias": program.hidden_bias_gates,
+        }
+        self._first_rows = {
+            (name, gate): place * hidden for name, known in gates.items() for place, gate in enumerate(known)
+        }
+        return {name: torch.Size(shape) for name, shape in shapes.items() if shape is not None}
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw all parameters afresh from torch's generator."""
+        """Draw all parameters afresh from torch's generator.
+
+        Raises:
+            CellError: a tensor is not a parameter but computed, by a parametrization or by pruning.
+        """
         program, bound = self.program, self.hidden_size**-0.5
+        for name in self._shapes:
+            if not isinstance(getattr(self, name), nn.Parameter):
+                raise CellError(
+                    f"{type(self).__name__}.{name} is computed from other parameters, so it cannot be drawn afresh; "
+                    "reset the cell before it is parametrized or pruned."
+                )
         for gate in program.input_gates:
             nn.init.xavier_uniform_(self.rows("input_weight", gate))
             if self.bias is not None:
                 self.rows("bias", gate).fill_(self.initial_bias.get(gate, 0.0))
         for gate in program.hidden_gates:
             nn.init.orthogonal_(self.rows("hidden_weight", gate))
-        if self.hidden_bias is not None:
-            self.get_parameter("hidden_bias").zero_()
+        if "hidden_bias" in self._shapes:
+            getattr(self, "hidden_bias").zero_()  # noqa: B009 - Module's attributes may be modules to a type checker
         for name in program.vectors:
-            vector = self.get_parameter(f"vector_{name}")
+            vector = getattr(self, f"vector_{name}")
             if name in self.initial_vector:
                 vector.fill_(self.initial_vector[name])
             else:
                 vector.uniform_(-bound, bound)
         for name in program.norms:
-            self.get_parameter(f"norm_{name}_gain").fill_(1.0)
-            self.get_parameter(f"norm_{name}_shift").fill_(self.initial_bias.get(name, 0.0))
+            getattr(self, f"norm_{name}_gain").fill_(1.0)
+            getattr(self, f"norm_{name}_shift").fill_(self.initial_bias.get(name, 0.0))
 
     def rows(self, parameter: str, gate: str) -> Tensor:
-        """The rows `[H, ...]` of one gate, a view into one of the four parameters that have rows."""
-        gates = {
-            "input_weight": self.program.input_gates,
-            "bias": self.program.input_gates,
-            "hidden_weight": self.program.hidden_gates,
-            "hidden_bias": self.program.hidden_bias_gates,
-        }[parameter]
-        first = gates.index(gate) * self.hidden_size
-        return self.get_parameter(parameter)[first : first + self.hidden_size]
+        """The rows `[H, ...]` of one gate, a view into one of the four tensors that have rows."""
+        return self._rows_of(getattr(self, parameter), parameter, gate)
+
+    def _rows_of(self, tensor: Tensor, parameter: str, gate: str) -> Tensor:
+        first = self._first_rows[parameter, gate]
+        return tensor[first : first + self.hidden_size]
 
     def named_tensors(self) -> dict[str, Tensor]:
-        """The parameters that exist, by name, as a backend takes them."""
-        return dict(self.named_parameters(recurse=False))
+        """The tensors that a step uses, by name, as the attributes give them now.
+
+        A backend takes these and not the registered parameters, so parametrizations, pruning and tied tensors are in
+        them.
+
+        Raises:
+            CellError: one of them is missing, or of another shape, type or device than the others.
+        """
+        for hook in self._forward_pre_hooks.values():
+            if isinstance(hook, REPARAMETRISING):
+                hook(self, ())
+        return self._tensors()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for name, shape in self._shapes.items():
+            tensor = getattr(self, name, None)
+            if not isinstance(tensor, Tensor) or tensor.shape != shape:
+                came = list(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+                raise CellError(
+                    f"{type(self).__name__}.{name}: expected a tensor {list(shape)}, as its step uses it, got {came}."
+                )
+            found[name] = tensor
+        if len({(tensor.dtype, tensor.device) for tensor in found.values()}) > 1:
+            kinds = ", ".join(f"{name} {tensor.dtype} on {tensor.device}" for name, tensor in found.items())
+            raise CellError(
+                f"{type(self).__name__}: expected tensors of one type on one device, got {kinds}; use .to(...)."
+            )
+        return found
+
+    @property
+    def unseen_hooks(self) -> tuple[str, ...]:
+        """The kinds of hooks on the cell that run only where the cell itself is called."""
+        known = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
+        if not any(known):
+            return ()
+        before = [hook for hook in self._forward_pre_hooks.values() if not isinstance(hook, REPARAMETRISING)]
+        kinds = {
+            "forward pre-hook": before,
+            "forward hook": self._forward_hooks,
+            "backward hook": self._backward_hooks,
+            "backward pre-hook": self._backward_pre_hooks,
+        }
+        return tuple(kind for kind, hooks in kinds.items() if hooks)
 
     def forward(self, x_t: Tensor, state: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """One step.
@@ -136,49 +267,35 @@ class Cell(nn.Module):
             The new state, or the tuple of new states; the first is the output.
 
         Raises:
-            ShapeError: a shape does not fit.
+            ShapeError: a shape or type does not fit.
         """
-        states = (state,) if isinstance(state, Tensor) else tuple(state)
-        if len(states) != len(self.state):
+        if isinstance(state, Tensor):
+            states: tuple[Tensor, ...] = (state,)
+        elif isinstance(state, Iterable):
+            states = tuple(state)
+        else:
             raise ShapeError(
-                f"state: expected {len(self.state)} ({', '.join(self.state)}), got {len(states)}."
+                f"state: expected a tensor or a sequence of tensors, got {type(state).__name__}."
             )
-        if x_t.ndim != 2 or x_t.shape[1] != self.input_size:
-            raise ShapeError(f"x_t: expected [batch, {self.input_size}], got {list(x_t.shape)}.")
-        for name, value in zip(self.state, states, strict=True):
-            if value.shape != (x_t.shape[0], self.hidden_size):
-                raise ShapeError(
-                    f"{name}: expected [{x_t.shape[0]}, {self.hidden_size}], got {list(value.shape)}."
-                )
-        new = self.step(_Affine(self, x_t), *states)
-        if isinstance(new, Tensor):
-            return new.expand_as(states[0])  # a new state may not depend on the row at all
-        return tuple(value.expand_as(old) for value, old in zip(new, states, strict=True))
+        check_arguments(self, x_t, states)
+        affine = _Affine(self, x_t)
+        if self.traced_in(self.training).on_tensors:
+            new = self.step(affine, *states)
+        else:
+            new = step_on_symbols(self.step, affine, states, f"{type(self).__name__}.step")
+        # A new state may not depend on the row at all; under autocast it keeps the old one's type.
+        found = tuple(
+            value.to(old.dtype).expand_as(old)
+            for value, old in zip((new,) if isinstance(new, Tensor) else new, states, strict=True)
+        )
+        return found if len(found) > 1 else found[0]
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """As of any object, but for classes that pickle would not find by their names."""
+        return reduced(self, super().__reduce_ex__(protocol))
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
-
-
-def with_initial_bias(cell: type[Cell], values: Mapping[str, float]) -> type[Cell]:
-    """A variant of a cell that differs in what some of its biases start with.
-
-    Args:
-        cell: the cell's class.
-        values: by the name of a gate or, for its shift, of a norm.
-
-    Raises:
-        CellError: when the variant is made up, if the cell has no such bias.
-    """
-    return type(cell.__name__, (cell,), {"initial_bias": {**cell.initial_bias, **values}})
-
-
-def _check_names(what: str, declared: Any) -> None:
-    """Raise unless `declared` is a tuple of distinct names; `state` needs at least one."""
-    named = isinstance(declared, tuple) and all(
-        isinstance(name, str) and name.isidentifier() for name in declared
-    )
-    if not named or len(set(declared)) != len(declared) or (what.endswith(".state") and not declared):
-        raise CellError(f"{what}: expected a tuple of distinct names, got {declared!r}.")
 
 
 class _Affine:
@@ -186,6 +303,7 @@ class _Affine:
 
     def __init__(self, cell: Cell, x_t: Tensor) -> None:
         self._cell = cell
+        self._tensors = cell._tensors()
         self._x = x_t
 
     def __call__(self, gate: str, recurrent: Tensor | None = None) -> Tensor:
@@ -193,20 +311,24 @@ class _Affine:
         return whole if recurrent is None else whole + self._product(gate, recurrent)
 
     def input(self, gate: str) -> Tensor:
-        cell = self._cell
-        bias = None if cell.bias is None else cell.rows("bias", gate)
-        return functional.linear(self._x, cell.rows("input_weight", gate), bias)
+        weight = self._rows("input_weight", gate)
+        return functional.linear(self._x, weight, self._bias("bias", gate))
 
     def hidden(self, gate: str, recurrent: Tensor) -> Tensor:
-        product = self._product(gate, recurrent)
-        return product if self._cell.hidden_bias is None else product + self._cell.rows("hidden_bias", gate)
+        return self._product(gate, recurrent, self._bias("hidden_bias", gate))
 
-    def _product(self, gate: str, recurrent: Tensor) -> Tensor:
-        return functional.linear(recurrent, self._cell.rows("hidden_weight", gate))
+    def _product(self, gate: str, recurrent: Tensor, bias: Tensor | None = None) -> Tensor:
+        return functional.linear(recurrent, self._rows("hidden_weight", gate), bias)
+
+    def _rows(self, name: str, gate: str) -> Tensor:
+        return self._cell._rows_of(self._tensors[name], name, gate)
+
+    def _bias(self, name: str, gate: str) -> Tensor | None:
+        return self._rows(name, gate) if name in self._tensors else None
 
     def vector(self, name: str) -> Tensor:
-        return self._cell.get_parameter(f"vector_{name}")
+        return self._tensors[f"vector_{name}"]
 
     def norm(self, name: str, value: Tensor) -> Tensor:
-        gain, shift = (self._cell.get_parameter(f"norm_{name}_{part}") for part in ("gain", "shift"))
+        gain, shift = (self._tensors[f"norm_{name}_{part}"] for part in ("gain", "shift"))
         return functional.layer_norm(value, gain.shape, gain, shift, NORM_EPSILON)

@@ -1,162 +1,41 @@
-"""Tracing: `step` is run once on symbols, and what it did to them is the program."""
+"""Tracing: `step` is run on symbols, and what it did to them is the program."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import torch
-from torch.nn import functional
+from torch import nn
 
-from recurra.cells.program import BINARY, COMPARISONS, UNARY, Builder, Node, Program
-from recurra.cells.source import first_line, returning_line, running_line
-from recurra.errors import CellError, nearest
+from recurra.cells.instead import instead
+from recurra.cells.program import Builder, Node, Program
+from recurra.cells.source import failing_line, first_line, returning_line, running_line
+from recurra.cells.symbols import Condition, Machine, Symbol, described, operand
+from recurra.errors import CellError, RecurraError, nearest
 
 if TYPE_CHECKING:
     from recurra.cells.cell import Cell
 
-TRACEABLE = (
-    "+ - * / ** neg, sigmoid, tanh, relu, exp, log, softplus, abs, sqrt, maximum, minimum, clamp, "
-    "comparisons and where"
-)
+WEIGHTS = ("input_weight", "hidden_weight", "bias", "hidden_bias")
 
 
-# Operators that have no rule, by the names of their methods.
-UNTRACEABLE = (
-    "matmul rmatmul floordiv rfloordiv mod rmod divmod rdivmod and rand or ror xor rxor invert pos round "
-    "getitem setitem delitem contains iter len float int complex index call"
-)
+class Trace(NamedTuple):
+    """What tracing a step finds.
+
+    Attributes:
+        program: what the step computes.
+        on_tensors: whether plain tensors have all forms that the step uses; otherwise a cell by itself runs it
+            on `values.Values`.
+    """
+
+    program: Program
+    on_tensors: bool
 
 
-class Symbol:
-    """Stands for a `[B, H]` value while `step` is traced."""
-
-    def __init__(self, tracer: Tracer, index: int) -> None:
-        self._tracer = tracer
-        self._index = index
-
-    __hash__ = object.__hash__
-
-    def __bool__(self) -> bool:
-        raise CellError(
-            f"{self._tracer.where}: a value is not known while the step is traced, so `if`, `while`, `and`, "
-            "`or` and `not` cannot ask for it; use torch.where(condition, a, b)."
-        )
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        self._refuse(f".{name}")
-
-    def _refuse(self, shown: str) -> NoReturn:
-        raise CellError(f"{self._tracer.where}: `{shown}` cannot be traced; what can: {TRACEABLE}.")
-
-    def __neg__(self) -> Symbol:
-        return self._tracer.apply("neg", self)
-
-    def clamp(self, min: float | None = None, max: float | None = None) -> Symbol:
-        return self._tracer.clamp(self, min, max)
-
-    clip = clamp
-
-    def maximum(self, other: Symbol) -> Symbol:
-        return self._tracer.apply("maximum", self, other)
-
-    def minimum(self, other: Symbol) -> Symbol:
-        return self._tracer.apply("minimum", self, other)
-
-    def where(self, condition: Condition, other: Any) -> Symbol:
-        return self._tracer.where_(condition, self, other)
-
-    @classmethod
-    def __torch_function__(
-        cls,
-        function: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Symbol:
-        tracer = next(arg._tracer for arg in (*args, *(kwargs or {}).values()) if isinstance(arg, Symbol))
-        if function in TORCH_CLAMPS:
-            return tracer.clamp(*args, **(kwargs or {}))
-        if function is torch.where and len(args) == 3 and not kwargs:
-            return tracer.where_(*args)
-        name = TORCH_FUNCTIONS.get(function)
-        inert = {key: value for key, value in (kwargs or {}).items() if (key, value) != ("inplace", False)}
-        if name is None or inert:
-            shown = getattr(function, "__name__", str(function))
-            raise CellError(
-                f"{tracer.where}: torch's `{shown}` with these arguments cannot be traced; what can: {TRACEABLE}."
-            )
-        return tracer.apply(name, *args)
-
-
-class Condition(Symbol):
-    """A comparison: only `where` can use it."""
-
-
-def _install_operators() -> None:
-    def unary(name: str) -> Callable[[Symbol], Symbol]:
-        return lambda self: self._tracer.apply(name, self)
-
-    def binary(name: str, swapped: bool = False) -> Callable[[Symbol, Any], Symbol]:
-        if swapped:
-            return lambda self, other: self._tracer.apply(name, other, self)
-        return lambda self, other: self._tracer.apply(name, self, other)
-
-    def untraceable(name: str) -> Callable[..., NoReturn]:
-        return lambda self, *operands: self._refuse(name)
-
-    for name in UNARY:
-        setattr(Symbol, name, unary(name))
-    for name in (*BINARY, *COMPARISONS):
-        setattr(Symbol, name, binary(name))
-    # What Python would otherwise refuse in words that do not name the step.
-    for name in UNTRACEABLE.split():
-        setattr(Symbol, f"__{name}__", untraceable(f"__{name}__"))
-    Symbol.__abs__ = unary("abs")  # type: ignore[attr-defined]
-    for name, dunder in {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "pow": "pow"}.items():
-        setattr(Symbol, f"__{dunder}__", binary(name))
-        setattr(Symbol, f"__r{dunder}__", binary(name, swapped=True))
-    for name in COMPARISONS:
-        setattr(Symbol, f"__{name}__", binary(name))
-
-
-_install_operators()
-
-TORCH_CLAMPS = (torch.clamp, torch.clip)
-TORCH_FUNCTIONS: dict[Callable[..., Any], str] = {
-    function: name
-    for name, functions in {
-        "add": (torch.add, torch.Tensor.add, torch.Tensor.__radd__),
-        "sub": (torch.sub, torch.subtract),
-        "mul": (torch.mul, torch.multiply),
-        "div": (torch.div, torch.divide, torch.true_divide),
-        "pow": (torch.pow,),
-        "neg": (torch.neg, torch.negative),
-        "sigmoid": (torch.sigmoid, functional.sigmoid, torch.special.expit),
-        "tanh": (torch.tanh, functional.tanh),
-        "relu": (torch.relu, functional.relu),
-        "exp": (torch.exp,),
-        "log": (torch.log,),
-        "softplus": (functional.softplus,),
-        "abs": (torch.abs, torch.absolute),
-        "sqrt": (torch.sqrt,),
-        "maximum": (torch.maximum,),
-        "minimum": (torch.minimum,),
-        "lt": (torch.lt, torch.less),
-        "le": (torch.le, torch.less_equal),
-        "gt": (torch.gt, torch.greater),
-        "ge": (torch.ge, torch.greater_equal),
-        "eq": (torch.eq,),
-        "ne": (torch.ne, torch.not_equal),
-    }.items()
-    for function in functions
-}
-
-
-class Tracer:
+class Tracer(Machine):
     """Builds a program while `step` runs."""
 
     def __init__(self, cell: Cell) -> None:
@@ -165,59 +44,49 @@ class Tracer:
         self.builder = Builder()
         self.halves: set[tuple[str, str]] = set()
         self.hidden_bias_gates: set[str] = set()
+        self.modes = _modes()
 
     @property
     def where(self) -> str:
         """The line of `step`, or of what it calls, that is being traced."""
-        return running_line(trace.__code__, self.cell_class.step, self.name)
+        return running_line(_run.__code__, self.cell_class.step, self.name)
 
     def symbol(self, op: str, *args: int, name: str = "") -> Symbol:
+        """A symbol for a new node."""
+        self._check_modes()
         return Symbol(self, self.builder.add(op, *args, name=name))
 
-    def index(self, value: Any, what: str) -> int:
-        """The node of an operand: a symbol's own, or a constant's."""
-        if isinstance(value, Condition):
-            raise CellError(
-                f"{self.where}: a comparison can only be used in torch.where, but came as operand of {what}."
-            )
+    def apply(self, op: str, operands: Sequence[Symbol | float], bounds: tuple[float | None, ...]) -> int:
+        """The position of the operation's node."""
+        self._check_modes()
+        return self.builder.add(op, *(self._index(value) for value in operands), values=bounds)
+
+    def _index(self, value: Symbol | float) -> int:
         if isinstance(value, Symbol):
-            if value._tracer is not self:
-                raise CellError(
-                    f"{self.where}: a value of another trace came into {what}; keep no values between steps."
-                )
-            return value._index
-        if isinstance(value, bool) or not isinstance(value, int | float):
+            return value._value
+        return self.builder.add("constant", values=(value,))
+
+    def show(self, value: int) -> str:
+        """The expression, its inner parts left out."""
+        return self._expression(value, 4)
+
+    def _expression(self, index: int, depth: int) -> str:
+        node = self.builder.nodes[index]
+        if node.op == "constant":
+            return f"{node.values[0]:g}"
+        inner = [self._expression(arg, depth - 1) if depth else "..." for arg in node.args]
+        inner += [f"{bound}" for bound in node.values]
+        if node.name:
+            inner.insert(0, node.name)
+        return node.name if node.op == "state" else f"{node.op}({', '.join(inner)})"
+
+    def _check_modes(self) -> None:
+        """Raise where an operation would be done in another mode of PyTorch than the step began in."""
+        if _modes() != self.modes:
             raise CellError(
-                f"{self.where}: {what} expected a value of this step or a number, got {type(value).__name__}; "
-                "declare a per-unit constant in `vectors` and call affine.vector(name)."
+                f"{self.where}: torch.no_grad, torch.inference_mode and torch.autocast cannot be traced, since a "
+                "program is the same in all modes; use them around the call of the layer."
             )
-        return self.builder.add("constant", values=(float(value),))
-
-    def apply(self, op: str, *operands: Any) -> Symbol:
-        expected = 2 if op in BINARY or op in COMPARISONS or op in ("maximum", "minimum") else 1
-        if len(operands) != expected:
-            raise CellError(f"{self.where}: {op} takes {expected} operands, got {len(operands)}.")
-        index = self.builder.add(op, *(self.index(operand, op) for operand in operands))
-        return Condition(self, index) if op in COMPARISONS else Symbol(self, index)
-
-    def clamp(self, value: Any, min: float | None = None, max: float | None = None) -> Symbol:
-        for bound in (min, max):
-            if bound is not None and not isinstance(bound, int | float):
-                raise CellError(
-                    f"{self.where}: clamp takes numbers as bounds; use torch.minimum and torch.maximum."
-                )
-        if min is None and max is None:
-            raise CellError(f"{self.where}: clamp expected a lower or an upper bound, got neither.")
-        bounds = tuple(None if bound is None else float(bound) for bound in (min, max))
-        return Symbol(self, self.builder.add("clamp", self.index(value, "clamp"), values=bounds))
-
-    def where_(self, condition: Any, value: Any, other: Any) -> Symbol:
-        if not isinstance(condition, Condition):
-            raise CellError(
-                f"{self.where}: where expected a comparison first, got {type(condition).__name__}."
-            )
-        operands = (condition._index, self.index(value, "where"), self.index(other, "where"))
-        return Symbol(self, self.builder.add("where", *operands))
 
     def declared(self, attribute: str, name: str) -> str:
         """`name`, if the class declares it in `attribute`."""
@@ -231,6 +100,7 @@ class Tracer:
         return name
 
     def half(self, op: str, gate: str) -> str:
+        """`gate`, if it is declared and this half of it is not used yet."""
         gate = self.declared("gates", gate)
         if (op, gate) in self.halves:
             owner = declaring(self.cell_class, "gates")
@@ -241,6 +111,16 @@ class Tracer:
         return gate
 
 
+def _modes() -> tuple[bool, ...]:
+    """The modes of PyTorch that change what an operation gives."""
+    return (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.is_autocast_enabled("cuda"),
+    )
+
+
 class SymbolicAffine:
     """The `affine` notation on symbols."""
 
@@ -249,9 +129,9 @@ class SymbolicAffine:
 
     def __call__(self, gate: str, recurrent: Symbol | None = None) -> Symbol:
         whole = self.input(gate)
-        return (
-            whole if recurrent is None else self._tracer.apply("add", whole, self._product(gate, recurrent))
-        )
+        if recurrent is None:
+            return whole
+        return Symbol(self._tracer, self._tracer.apply("add", (whole, self._product(gate, recurrent)), ()))
 
     def input(self, gate: str) -> Symbol:
         return self._tracer.symbol("input", name=self._tracer.half("input", gate))
@@ -266,9 +146,12 @@ class SymbolicAffine:
         if not isinstance(recurrent, Symbol) or isinstance(recurrent, Condition):
             raise CellError(
                 f"{tracer.where}: affine({gate!r}, r) expected a value of this step as r, "
-                f"got {type(recurrent).__name__}."
+                f"got {described(recurrent)}."
             )
-        return tracer.symbol("hidden", tracer.index(recurrent, "affine"), name=tracer.half("hidden", gate))
+        return tracer.symbol("hidden", self._index(recurrent, "affine"), name=tracer.half("hidden", gate))
+
+    def _index(self, value: Any, what: str) -> int:
+        return self._tracer._index(operand(self._tracer, value, what))
 
     def vector(self, name: str) -> Symbol:
         return self._tracer.symbol("vector", name=self._tracer.declared("vectors", name))
@@ -280,7 +163,13 @@ class SymbolicAffine:
             raise CellError(
                 f"{tracer.where} uses norm {name!r} of {declaring(tracer.cell_class, 'norms')}.norms twice."
             )
-        return tracer.symbol("norm", tracer.index(value, f"norm {name!r}"), name=name)
+        return tracer.symbol("norm", self._index(value, f"norm {name!r}"), name=name)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise CellError(
+            f"{self._tracer.where}: `affine.{name}` is not in the notation; what is: affine(gate, r), affine(gate), "
+            "affine.input(gate), affine.hidden(gate, r), affine.vector(name), affine.norm(name, value)."
+        )
 
 
 def declaring(cell_class: type, attribute: str) -> str:
@@ -289,45 +178,104 @@ def declaring(cell_class: type, attribute: str) -> str:
 
 
 def trace(cell: Cell) -> Program:
-    """Run `cell.step` once on symbols.
+    """The program of `cell.step`; as `trace_step`."""
+    return trace_step(cell).program
+
+
+def trace_step(cell: Cell) -> Trace:
+    """Run `cell.step` on symbols, twice, to see that it computes the same both times.
 
     Raises:
-        CellError: `step` leaves the notation, or a declaration is not used, or is used twice.
+        CellError: `step` leaves the notation or fails in another way, or a declaration is not used, or is used twice.
     """
-    cell_class = type(cell)
-    tracer = Tracer(cell)
-    symbols = [tracer.symbol("state", name=name) for name in cell_class.state]
-    affine = SymbolicAffine(tracer)
-    try:
-        inspect.signature(cell.step).bind(affine, *symbols)
-    except TypeError as error:
+    found = _run(cell)
+    if _run(cell) != found:
+        where = first_line(type(cell).step, f"{type(cell).__name__}.step")
         raise CellError(
-            f"{first_line(cell_class.step, tracer.name)}: expected step(self, affine, {', '.join(cell_class.state)}), "
-            f"one operand per state of {declaring(cell_class, 'state')}.state."
-        ) from error
-    outputs = _outputs(tracer, cell.step(affine, *symbols))
+            f"{where}: a second run computes something else; a step takes no random numbers and keeps no count, since "
+            "what it computes is fixed when it is traced."
+        )
+    return found
+
+
+def _run(cell: Cell) -> Trace:
+    cell_class = type(cell)
+    before = dict(vars(cell))
+    with torch.inference_mode(False), torch.enable_grad():
+        tracer = Tracer(cell)
+        symbols = [tracer.symbol("state", name=name) for name in cell_class.state]
+        affine = SymbolicAffine(tracer)
+        try:
+            inspect.signature(cell.step).bind(affine, *symbols)
+        except TypeError as error:
+            raise CellError(
+                f"{first_line(cell_class.step, tracer.name)}: expected step(self, affine, "
+                f"{', '.join(cell_class.state)}), one operand per state of {declaring(cell_class, 'state')}.state."
+            ) from error
+        try:
+            returned = cell.step(affine, *symbols)
+        except RecurraError:
+            raise
+        except Exception as error:
+            raise CellError(_failure(cell, tracer, error)) from error
+    outputs = _outputs(tracer, returned)
+    _check_attributes(cell, before, tracer)
     program = _prune(tracer, outputs)
     _check_all_used(cell_class, program)
-    return program
+    return Trace(program, tracer.on_tensors)
+
+
+def _failure(cell: Cell, tracer: Tracer, error: Exception) -> str:
+    """What an error of Python's or torch's inside `step` comes from."""
+    where, name = failing_line(error, type(cell).step, tracer.name), type(cell).__name__
+    missing = error.name if isinstance(error, AttributeError) and error.obj is cell else None
+    if missing in WEIGHTS:
+        return f"{where}: {name}.{missing} is made after the trace; a gate reads its own weights: affine(gate, r)."
+    if missing is not None:
+        known = {*vars(cell), *dir(type(cell))} - {*dir(nn.Module)}
+        return (
+            f"{where}: {name} has no attribute {missing!r} when its step is traced, by super().__init__(...); set "
+            f"numbers and flags before that call, or in the class; what is learned is declared in `gates` and "
+            f"`vectors`.{nearest(missing, sorted(known))}"
+        )
+    # Of what torch says where arguments do not fit, the rest is a list of those that would.
+    said = next(iter(str(error).splitlines()), "").removesuffix(", but expected one of:")
+    remedy = instead(said.partition("(")[0]) if isinstance(error, TypeError) else ""
+    return f"{where}: {type(error).__name__}{': ' if said else ''}{said.rstrip('.')}{remedy}."
+
+
+def _check_attributes(cell: Cell, before: dict[str, Any], tracer: Tracer) -> None:
+    """Raise if `step` has changed its cell: run by a program, it would not."""
+    for name, value in vars(cell).items():
+        cached = isinstance(getattr(type(cell), name, None), cached_property)
+        if not cached and before.get(name, tracer) is not value:
+            raise CellError(
+                f"{first_line(type(cell).step, tracer.name)}: step sets self.{name}, which a program does not do; "
+                "what is carried from step to step is a state, declared in `state` and returned."
+            )
 
 
 def _outputs(tracer: Tracer, returned: Any) -> list[int]:
     """The nodes of the new states, in the order of `state`."""
     cell_class = tracer.cell_class
     where = returning_line(cell_class.step, tracer.name)
-    returned = returned if isinstance(returned, tuple) else (returned,)
+    returned = returned if isinstance(returned, tuple | list) else (returned,)
     if len(returned) != len(cell_class.state):
         raise CellError(
-            f"{where} returned {len(returned)} values, but {declaring(cell_class, 'state')}.state declares "
+            f"{where} returned {_count(len(returned), 'value')}, but {declaring(cell_class, 'state')}.state declares "
             f"{len(cell_class.state)}: {', '.join(cell_class.state)}; return one new state for each, in that order."
         )
     for value in returned:
         if not isinstance(value, Symbol) or isinstance(value, Condition):
             raise CellError(
-                f"{where} expected to return new states, made of what `step` was given, "
-                f"got {type(value).__name__}."
+                f"{where} expected to return new states, made of what `step` was given, got {described(value)}"
+                f"{'; write 0 * h + the number' if isinstance(value, int | float) else ''}."
             )
-    return [value._index for value in returned]
+    return [tracer._index(operand(tracer, value, "the new states")) for value in returned]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _prune(tracer: Tracer, outputs: list[int]) -> Program:
