@@ -1,11 +1,13 @@
 """Random cells for hypothesis: the source of a `Cell` whose step is a random graph over random gates.
 
 They stay where numbers behave: log, sqrt, division and fractional powers act on softplus(.) + 0.1, exp on tanh,
-one factor of a product is a tanh, and every new state ends in tanh or sigmoid.
+one factor of a product is a tanh, values that may be infinite or NaN are clamped or not selected, and every new state
+ends in tanh or sigmoid. Some have a chain of up to 60 steps, and some a gate that reads a new state.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -48,7 +50,21 @@ OPERATIONS = (
     "{a}.clamp(max={n})",
     "torch.where({a} {compared} {b}, {c}, {d})",
     "torch.where({a} {compared} {n}, {b}, {m})",
+    "torch.where({a} {compared} {n}, {m}, {n}) * {b}",
+    "torch.where({a} {compared} {n}, {b}.tanh(), -math.inf).exp()",
+    "torch.where({a} {compared} {n}, math.inf, {b}).clamp(max={m})",
+    "torch.maximum(torch.where({a} {compared} {n}, {b}, -math.inf), {c})",
+    "torch.where({a} < {n}, torch.where({a} < {n}, {b}, math.nan), {c})",
+    "{a}.clamp({n}, math.inf)",
 )
+# {t} is the value that the chain goes on with.
+CHAINS = (
+    "{t} + 0.1 * {b}.sigmoid() * ({c}.tanh() - {t})",
+    "(1.02 * {t}).tanh() + 0.1 * {b}.tanh()",
+    "torch.maximum(0.9 * {t}, 0.3 * {b}.tanh()) - 0.05",
+    "({t} + 0.1 * {b}.sigmoid()) / (1.1 + 0.1 * {c}.sigmoid())",
+)
+LONGEST_CHAIN = 60
 GATES = (
     'affine("{gate}", {a})',
     'affine("{gate}")',
@@ -84,31 +100,26 @@ def source(
         'affine("g0", {a})',  # something comes in, and something comes back
         *(generator.choice(GATES).replace("{gate}", gate) for gate in gates[1:]),
         *(f'affine.vector("{name}") * {{a}}' for name in vectors),
-        *(f'affine.norm("{name}", {{a}})' for name in norms),
+        # Of values that differ from unit to unit: otherwise its gradient is nothing but rounding.
+        *(f'affine.norm("{name}", {{a}} + 0.3 * {states[0]})' for name in norms),
     ]
+    late = len(gates) > 1 and len(states) > 1 and generator.random() < 0.5
+    if late:  # the last gate reads the first new state
+        declared.pop(len(gates) - 1)
     forms = [*declared, *generator.sample(OPERATIONS, operations)]
+    if generator.random() < 0.5:
+        forms.append(generator.choice(CHAINS))
     generator.shuffle(forms)
-    known, unused, lines = list(states), list(states), []
+    body = _Body(generator, states)
     for number, form in enumerate(forms):
-        picked = {
-            name: generator.choice(unused if unused and generator.random() < 0.5 else known)
-            for name in "abcd"
-            if f"{{{name}}}" in form
-        }
-        right = form.format(
-            **picked,
-            n=generator.choice(NUMBERS),
-            m=generator.choice(NUMBERS),
-            p=generator.choice(POWERS),
-            compared=generator.choice(COMPARISONS),
-        )
-        unused = [*(name for name in unused if name not in picked.values()), f"t{number}"]
-        known.append(f"t{number}")
-        lines.append(f"t{number} = {right}")
-    new = []
+        body.add(f"t{number}", form)
+    unused = body.unused
     for number, state in enumerate(states):
-        total = " + ".join(unused[number :: len(states)] or [state])
-        new.append(f"(0.4 * ({total})).{generator.choice(('tanh', 'sigmoid'))}()")
+        terms = unused[number :: len(states)] or [state]
+        if late and number == 1:
+            terms = [*terms, f'affine("{gates[-1]}", new0)']
+        function = generator.choice(("tanh", "sigmoid"))
+        body.lines.append(f"new{number} = (0.4 * ({' + '.join(terms)})).{function}()")
     return "\n".join(
         [
             "class Random(Cell):",
@@ -116,14 +127,47 @@ def source(
             f"    vectors, norms = {tuple(vectors)}, {tuple(norms)}",
             "",
             f"    def step(self, affine, {', '.join(states)}):",
-            *(f"        {line}" for line in lines),
-            f"        return ({', '.join(new)},)",
+            *(f"        {line}" for line in body.lines),
+            f"        return ({', '.join(f'new{number}' for number in range(len(states)))},)",
         ]
     )
 
 
+class _Body:
+    """The lines of a step as they grow, the names that are known, and those that nothing has used yet."""
+
+    def __init__(self, generator: random.Random, states: Sequence[str]) -> None:
+        self.generator = generator
+        self.known, self.unused = list(states), list(states)
+        self.lines: list[str] = []
+
+    def add(self, name: str, form: str) -> None:
+        """A value of this form; a chain goes on from a value that there is."""
+        generator, chain = self.generator, form in CHAINS
+        picked = {
+            letter: generator.choice(self.unused if self.unused and generator.random() < 0.5 else self.known)
+            for letter in "abcd"
+            if f"{{{letter}}}" in form or (chain and letter == "a")
+        }
+        right = form.format(
+            **picked,
+            t=name,
+            n=generator.choice(NUMBERS),
+            m=generator.choice(NUMBERS),
+            p=generator.choice(POWERS),
+            compared=generator.choice(COMPARISONS),
+        )
+        if chain:
+            times = generator.randint(2, LONGEST_CHAIN)
+            self.lines += [f"{name} = {picked['a']}", f"for _ in range({times}):", f"    {name} = {right}"]
+        else:
+            self.lines.append(f"{name} = {right}")
+        self.unused = [*(one for one in self.unused if one not in picked.values()), name]
+        self.known.append(name)
+
+
 def cell_of(source: str) -> type[Cell]:
     """The class that the source defines."""
-    names = {"Cell": Cell, "torch": torch, "functional": functional}
+    names = {"Cell": Cell, "math": math, "torch": torch, "functional": functional}
     exec(source, names)  # noqa: S102 - drawn above
     return names["Random"]

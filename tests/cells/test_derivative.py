@@ -7,9 +7,8 @@ import torch
 from hypothesis import given, settings
 
 import cases
-import kinks
 import random_cells
-from recurra import Cell
+import special_values
 from recurra.cells import CELLS, LSTM
 from recurra.cells.cell import NORM_EPSILON
 from recurra.cells.derivative import RULES, differentiate
@@ -59,12 +58,11 @@ def backwards(derivative, values, one_step, arriving):
             centred = operands[0] - operands[0].mean(-1, keepdim=True)
             scale = (centred.square().mean(-1, keepdim=True) + NORM_EPSILON).rsqrt()
             value = centred * scale if node.op == "normalised" else scale
-        elif node.op == "where":
-            value = torch.where(*(torch.as_tensor(operand, dtype=None) for operand in operands))
         else:
-            value = FUNCTIONS[node.op](
-                *(torch.as_tensor(v, dtype=torch.float64) if isinstance(v, float) else v for v in operands)
-            )
+            numbers = operands[1:] if node.op == "where" else operands
+            if not any(isinstance(operand, torch.Tensor) for operand in numbers):
+                numbers = [arriving[0].new_tensor(operand) for operand in numbers]
+            value = FUNCTIONS[node.op](*operands[: len(operands) - len(numbers)], *numbers)
         values.append(value)
     return values
 
@@ -151,27 +149,25 @@ def test_every_operation_has_a_rule():
     assert operations <= used, "the cell of these tests lacks an operation"
 
 
-@pytest.mark.parametrize("name", kinks.KINKS)
-def test_ties_and_kinks_are_pytorchs(name):
-    class Kinked(Cell):
-        state = ("a", "b")
-
-        def step(self, affine, a, b):
-            return kinks.KINKS[name](a, b), b
-
-    built = Kinked(INPUT, HIDDEN).double()
-    a, b = (values[:, None].requires_grad_() for values in kinks.pairs())
-    arriving = [torch.randn(len(a), 1, dtype=torch.float64), torch.zeros(len(a), 1, dtype=torch.float64)]
-    expected = torch.autograd.grad(kinks.KINKS[name](a, b), [a, b], arriving[0], allow_unused=True)
-    derivative = differentiate(built.program)
+@pytest.mark.parametrize("dtype", special_values.TOLERANCE)
+def test_special_values_are_pytorchs(dtype):
+    """Ties, kinks, infinities and NaN, each rule by PyTorch's operators."""
+    program = special_values.Special(1, 1).program
+    derivative, one_step = differentiate(program), OneStep(program, {}, 1)
+    found = {}
+    a, b, arriving = special_values.points(dtype)
+    number = len(special_values.FUNCTIONS)
+    states = (a, *[a] * number, *[b] * number)
     with torch.no_grad():
-        one_step = OneStep(built.program, {}, 1)
-        after = backwards(derivative, one_step.evaluate(None, (a, b), {}), one_step, arriving)
-        for state, value, leaf in zip("ab", expected, (a, b), strict=True):
-            place = derivative.of("state", state)
-            found = torch.as_tensor(0.0 if place is None else after[place], dtype=torch.float64)
-            wanted = torch.zeros_like(leaf) if value is None else value
-            torch.testing.assert_close(found.expand_as(leaf), wanted, rtol=1e-12, atol=1e-15, equal_nan=True)
+        values = one_step.evaluate(a[:, :1], states, {})
+        new = [arriving if name[0] == "a" else torch.zeros_like(a) for name in program.states]
+        after = backwards(derivative, values, one_step, new)
+        for place, name in enumerate(special_values.FUNCTIONS):
+            gradients = [derivative.of("state", f"{letter}{place}") for letter in "ab"]
+            d_a, d_b = (0.0 if one is None else after[one] for one in gradients)
+            value = values[program.outputs[1 + place]]
+            found[name] = tuple(torch.as_tensor(one, dtype=dtype).expand_as(a) for one in (value, d_a, d_b))
+    assert special_values.wrong(found, special_values.expected(dtype)) == []
 
 
 def test_lstm_is_what_one_writes_by_hand():

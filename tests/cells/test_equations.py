@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import runpy
 from pathlib import Path
@@ -64,6 +65,49 @@ def test_brackets_stand_where_they_are_needed():
     step = "\n".join(lines(Odd)).partition("\n\n")[0]
     assert "-(t_1 - (abs(b) - t_1)), t_1 / (1 + abs(b)) ** 2)" in step
     assert "h' = clamp(where(t_1 > 0.5, " in step
+
+
+class Numbers(Cell):
+    """Infinities, NaN, and negative numbers to a power."""
+
+    gates = ("a",)
+
+    def step(self, affine, h):
+        a = affine("a", h)
+        chosen = torch.where(a > 0, torch.where(a < 2, a, math.inf), -math.inf).clamp(-1, math.inf)
+        return chosen + (-2.0) ** h + (-0.0) ** h * torch.where(h > 0, math.nan, h**-1)
+
+
+def test_infinities_nan_and_negative_bases():
+    (step, *_), (latex, *_) = ("\n".join(lines(Numbers, style)).partition("\n\n") for style in (False, True))
+    assert "clamp(where(t_1 > 0, where(t_1 < 2, t_1, inf), -inf), -1, inf)" in step
+    assert "(-2) ** h + (-0) ** h * where(h > 0, nan, h ** -1)" in step
+    assert r"\infty\right), -\infty\right), -1, \infty\right)" in latex
+    assert r"{(-2)}^{h} + {(-0)}^{h} \odot" in latex
+    assert r"\mathrm{NaN}, {h}^{-1}" in latex
+
+
+def test_long_expressions_are_cut():
+    """Into lines of at most `LONGEST` parts, a chain as well as a sum; every name is defined before it is used."""
+
+    class Long(Cell):
+        gates = ("a",)
+
+        def step(self, affine, h):
+            chain = affine("a", h)
+            for _ in range(100):
+                chain = (0.9 * chain - 0.1).tanh()
+            return chain + sum(h**power for power in range(3, 80))
+
+    text = lines(Long)
+    assert max(map(len, text)) < 400
+    known = set()
+    for line in text:
+        if " = " in line:
+            left, right = line.split(" = ")
+            assert not set(re.findall(r"\bt_\d+\b", right)) - known, line
+            known.add(left)
+    assert len(known) > 10
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -141,6 +185,7 @@ def test_equations_of_random_cells_are_complete(source):
             left, right = line.split(" = ")
             assert not set(re.findall(r"\bt_\d+\b", right)) - known, line
             known.add(left)
+    assert known
 
 
 def test_pages_of_the_built_in_cells_are_up_to_date():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 import pytest
+import torch
 
 import cases
 import oracle
 from recurra import Cell
 from recurra.cells import CELLS, GRU, LSTM, Elman, PeepholeLSTM
+from recurra.cells.program import Builder, Node, Program
 from recurra.cells.transform import with_recurrent_dropout, with_zoneout
 
 INPUT, HIDDEN = 3, 5
@@ -101,3 +106,34 @@ def test_canonical_form_tells_other_equations_apart(step):
 def test_products_stand_in_the_order_in_which_they_can_run():
     products = program_of(GRU).products
     assert [product.gates for product in products] == [("update", "reset"), ("candidate",)]
+
+
+class Odd(Cell):
+    """Numbers that JSON, C++ or equality make trouble of."""
+
+    gates = ("a",)
+
+    def step(self, affine, h):
+        a = affine("a", h)
+        bounded = torch.where(a > 0, a, -math.inf).clamp(-1.0, math.inf) + torch.where(a > 0, math.nan, 0.5)
+        return bounded + torch.where(h > 0, float("nan"), 0.0) * torch.where(h > 0, -0.0, a)
+
+
+def test_infinities_nan_and_zeros_of_both_signs_come_back_from_the_key():
+    program = program_of(Odd)
+    again = Program.from_key(program.key)
+    assert again == program
+    assert hash(again) == hash(program)
+    assert again.key == program.key
+    assert again.canonical == program.canonical
+    assert copy.deepcopy(program) == program
+    numbers = sorted(str(node.values[0]) for node in again.nodes if node.op == "constant")
+    assert numbers == sorted({"-0.0", "-inf", "0.0", "0.5", "nan"})  # 0 and NaN once each
+
+
+def test_numbers_are_one_where_they_are_the_same():
+    builder = Builder()
+    places = [builder.add("constant", values=(value,)) for value in (math.nan, float("nan"), 0.0, -0.0, 0.0)]
+    assert places == [0, 0, 1, 2, 1]
+    assert Node("clamp", (0,), values=(None, 0.0)) != Node("clamp", (0,), values=(None, -0.0))
+    assert Node("state", name="h") != "h"

@@ -18,13 +18,13 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 # A layer norm over one unit or two is constant, and its gradient nothing but rounding.
-HIDDEN = st.integers(3, 11)
+HIDDEN = st.lists(st.integers(3, 11), min_size=1, max_size=3)  # a width for each layer
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=5).map(lambda lengths: [6, 0, *lengths])
 # Without shrinking: each try compiles.
 SETTINGS = settings(deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
-def assert_agrees(source: str, hidden: int, lengths: list[int]) -> None:
+def assert_agrees(source: str, hidden: list[int], lengths: list[int]) -> None:
     """From a state that is not zero, over rows of which some are shorter and one is empty."""
     cell = random_cells.cell_of(source)
     assert_equal(both(cell, hidden, len(lengths), 6, lengths=torch.tensor(lengths)))

@@ -3,7 +3,7 @@
 Back-propagation through time runs the step backwards, from the gradients that arrive at its new states (from
 the loss at this step, and from the step after) to those of everything that the step used. What is derived here
 is that one step: reverse-mode differentiation of the program's nodes, each by its rule in `RULES`. Derivatives
-at ties and kinks are PyTorch's.
+are PyTorch's everywhere, at ties, kinks, infinities and NaN too; the rules follow the formulas of its autograd.
 """
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ class Derivative:
         For "input" and "hidden" it is the gradient of that half of the gate's pre-activation; None where the
         loss does not depend on it.
         """
-        for index, node in enumerate(self.program.nodes):
-            if (node.op, node.name) == (op, name):
-                return self.gradients.get(index)
-        return None
+        place = self._leaves.get((op, name))
+        return None if place is None else self.gradients.get(place)
+
+    @cached_property
+    def _leaves(self) -> dict[tuple[str, str], int]:
+        """The places of the leaves and products that have a name."""
+        return {(node.op, node.name): index for index, node in enumerate(self.program.nodes) if node.name}
 
     @cached_property
     def norm_gains(self) -> dict[str, int]:
@@ -66,8 +69,12 @@ class Derivative:
         return [(index, node) for index, node in enumerate(self.program.nodes) if node.op == "norm"]
 
     def _product_of(self, index: int) -> int:
-        normalised = self.nodes.index(Node("normalised", self.program.nodes[index].args))
-        return self.nodes.index(Node("mul", (self.gradients[index], normalised)))
+        normalised = self._places[Node("normalised", self.program.nodes[index].args)]
+        return self._places[Node("mul", (self.gradients[index], normalised))]
+
+    @cached_property
+    def _places(self) -> dict[Node, int]:
+        return {node: index for index, node in enumerate(self.nodes)}
 
 
 def differentiate(program: Program) -> Derivative:
@@ -168,7 +175,7 @@ def _div(tape: _Tape, node: Node, y: int, d: int) -> None:
     if tape.wants(a):
         tape.give(a, tape.add("div", d, b))
     if tape.wants(b):
-        tape.give(b, tape.add("neg", tape.add("div", tape.add("mul", d, y), b)))
+        tape.give(b, tape.add("neg", tape.add("mul", d, tape.add("div", y, b))))
 
 
 def _pow(tape: _Tape, node: Node, y: int, d: int) -> None:
@@ -189,12 +196,13 @@ def _pow(tape: _Tape, node: Node, y: int, d: int) -> None:
             tape.give(base, tape.where(("eq", exponent, zero), zero, tape.add("mul", d, slope)))
     if tape.wants(exponent):
         slope = tape.add("mul", y, tape.add("log", base))
-        risen = tape.add("mul", d, slope)
-        if tape.nodes[base].op != "constant" or tape.nodes[base].values == (0.0,):
-            # 0 to a power of 0 or more does not change with the power; its logarithm is not to be taken.
-            at_zero = tape.where(("ge", exponent, zero), zero, risen)
-            risen = tape.where(("eq", base, zero), at_zero, risen)
-        tape.give(exponent, risen)
+        # 0 to a power of 0 or more does not change with the power; its logarithm is not to be taken.
+        at_zero = tape.where(("ge", exponent, zero), zero, slope)
+        if tape.nodes[base].op != "constant":
+            slope = tape.where(("eq", base, zero), at_zero, slope)
+        elif tape.nodes[base].values[0] == 0.0:
+            slope = at_zero
+        tape.give(exponent, tape.add("mul", d, slope))
 
 
 def _neg(tape: _Tape, node: Node, y: int, d: int) -> None:
@@ -213,7 +221,7 @@ def _tanh(tape: _Tape, node: Node, y: int, d: int) -> None:
 
 def _relu(tape: _Tape, node: Node, y: int, d: int) -> None:
     zero = tape.number(0.0)
-    tape.give(node.args[0], tape.where(("gt", node.args[0], zero), d, zero))
+    tape.give(node.args[0], tape.where(("le", node.args[0], zero), zero, d))  # at NaN the gradient passes
 
 
 def _exp(tape: _Tape, node: Node, y: int, d: int) -> None:
@@ -243,8 +251,11 @@ def _sqrt(tape: _Tape, node: Node, y: int, d: int) -> None:
     tape.give(node.args[0], tape.add("div", d, tape.add("mul", tape.number(2.0), y)))
 
 
-def _extreme(comparison: str) -> Rule:
-    """Maximum (comparison "gt") or minimum ("lt"): the gradient goes to the operand taken, in halves at a tie."""
+def _extreme(loses: str) -> Rule:
+    """Maximum or minimum. An operand that compares by `loses` ("lt" or "gt") with the other one gets no gradient.
+
+    At a tie each operand gets half of the gradient; where one of them is NaN, both get the whole gradient.
+    """
 
     def rule(tape: _Tape, node: Node, y: int, d: int) -> None:
         a, b = node.args
@@ -252,8 +263,8 @@ def _extreme(comparison: str) -> Rule:
         half = tape.add("mul", d, tape.number(0.5))
         for operand, other in ((a, b), (b, a)):
             if tape.wants(operand):
-                won = tape.where((comparison, operand, other), d, zero)
-                tape.give(operand, tape.where(("eq", operand, other), half, won))
+                whole = tape.where((loses, operand, other), zero, d)
+                tape.give(operand, tape.where(("eq", operand, other), half, whole))
 
     return rule
 
@@ -309,8 +320,8 @@ RULES: dict[str, Rule] = {
     "softplus": _softplus,
     "abs": _abs,
     "sqrt": _sqrt,
-    "maximum": _extreme("gt"),
-    "minimum": _extreme("lt"),
+    "maximum": _extreme("lt"),
+    "minimum": _extreme("gt"),
     "clamp": _clamp,
     "where": _where,
     "hidden": _hidden,

@@ -6,6 +6,7 @@ the gradient of the loss by v, and `a_gate` a gate's pre-activation.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,7 @@ from recurra.cells.program import BINARY, COMPARISONS, Node, Program
 
 PRECEDENCE = {"add": 1, "sub": 1, "neg": 2, "mul": 3, "div": 3, "transposed": 3, "pow": 4}
 HIGHEST = 9
+LONGEST = 24  # operations and operands in a line
 
 
 class Text:
@@ -107,6 +109,8 @@ class Latex(Text):
     def number(self, value: float | None) -> str:
         if value is None:
             return r"\cdot"
+        if not math.isfinite(value):
+            return r"\mathrm{NaN}" if math.isnan(value) else r"\infty" if value > 0 else r"-\infty"
         digits, _, power = f"{value:g}".partition("e")
         return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits
 
@@ -131,20 +135,28 @@ class _Writer:
             if program.nodes[place].op != "state"
         }
         self._shared = 0
+        self._sizes: dict[int, int] = {}  # of what has no name: how long its expression is
         self._name_shared(range(len(program.nodes)), [product.operand for product in program.products])
 
     def _name_shared(self, places: Sequence[int], further_uses: Sequence[int] = ()) -> None:
-        """Names t1, t2, ... for what is used more than once and is more than a function of one name."""
+        """Names t1, t2, ... for what is used more than once and is more than a function of one name.
+
+        An expression longer than `LONGEST` gets a name too, so that lines stay short.
+        """
         uses = Counter(arg for place in places for arg in self.nodes[place].args)
         for place in places:
             if self.nodes[place].op == "hidden":  # its operand is counted with the product
                 uses[self.nodes[place].args[0]] -= 1
         uses.update(further_uses)
         for place in places:
-            taken = place in self.names or place in self.program.outputs or self._is_short(place)
-            if uses[place] > 1 and not taken:
+            taken = place in self.names or place in self.new
+            size = 1 + sum(self._sizes.get(arg, 0) for arg in self.nodes[place].args)
+            if not taken and (size > LONGEST or (uses[place] > 1 and not self._is_short(place))):
                 self._shared += 1
                 self.names[place] = self.style.parameter("t", str(self._shared))
+                taken = True
+            if not taken:
+                self._sizes[place] = size
 
     def _is_short(self, place: int) -> bool:
         node = self.nodes[place]
@@ -175,6 +187,8 @@ class _Writer:
         node = self.nodes[place]
         affine = self._affine(node)
         own = PRECEDENCE.get(node.op, HIGHEST)
+        if node.op == "constant" and level == PRECEDENCE["pow"] and str(node.values[0]).startswith("-"):
+            own = PRECEDENCE["neg"]  # the base of a power
         if affine is not None:
             text = affine
         elif node.op in BINARY:

@@ -17,12 +17,15 @@ BINARY = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 UNARY = ("neg", "sigmoid", "tanh", "relu", "exp", "log", "softplus", "abs", "sqrt")
 COMMUTATIVE = ("add", "mul", "maximum", "minimum", "eq", "ne")
+COMPUTED = (  # properties of a program that running it asks for
+    "input_gates", "hidden_gates", "vectors", "norms", "masks", "products", "gate_values", "canonical", "key",
+)  # fmt: skip
 LINEAR = ("add", "sub", "mul", "neg", "norm")  # what a gate may flow through before its nonlinear function
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
-    """One operation.
+    """One operation. Equal ones have equal attributes, where NaN equals NaN, and 0.0 differs from -0.0.
 
     Attributes:
         op: a leaf (`state`, `constant`, `input`, `vector`, `mask`, `step_mask`), a product (`hidden`),
@@ -37,6 +40,16 @@ class Node:
     args: tuple[int, ...] = ()
     name: str = ""
     values: tuple[float | None, ...] = ()
+
+    @cached_property
+    def _identity(self) -> tuple[str, tuple[int, ...], str, str]:
+        return self.op, self.args, self.name, repr(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
 
 class Builder:
@@ -84,7 +97,7 @@ class Program:
     has_bias: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("input_gates", "hidden_gates", "vectors", "norms", "masks", "canonical", "key"):
+        for name in COMPUTED:
             getattr(self, name)  # now: torch.compile does not see into a cached property
 
     # --- what the parameters are ------------------------------------------------------------------
@@ -124,13 +137,13 @@ class Program:
     @cached_property
     def products(self) -> tuple[Product, ...]:
         """The products with hidden weights, one per operand, in the order in which they can run."""
-        operands = dict.fromkeys(node.args[0] for node in self.nodes if node.op == "hidden")
+        gates: dict[int, set[str]] = {}
+        for node in self.nodes:
+            if node.op == "hidden":
+                gates.setdefault(node.args[0], set()).add(node.name)
         return tuple(
-            Product(
-                operand,
-                tuple(gate for gate in self.hidden_gates if Node("hidden", (operand,), gate) in self.nodes),
-            )
-            for operand in operands
+            Product(operand, tuple(gate for gate in self.hidden_gates if gate in fed))
+            for operand, fed in gates.items()
         )
 
     # --- gates as values --------------------------------------------------------------------------

@@ -10,16 +10,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from recurra.engine.plan import StepPlan
+from recurra.engine.plan import Place, StepPlan
 
 
-def weight_gradient(step: StepPlan, d_rows: Tensor, operand: Callable[[int | str], Tensor]) -> Tensor:
+def weight_gradient(step: StepPlan, d_rows: Tensor, operand: Callable[[Place], Tensor]) -> Tensor:
     """The gradient `[G * H, H]`: one product over all steps of all rows for each operand.
 
     Args:
         step: the program's plan.
         d_rows: of the hidden halves, `[N, G * H]`.
-        operand: gives `[N, H]` for what `step.operands` names: a saved node, or a state before each step.
+        operand: gives `[N, H]` for what `step.operands` names, of every step.
     """
     gates = step.program.hidden_gates
     hidden = d_rows.shape[1] // len(gates)

@@ -9,18 +9,23 @@ the same way as the forward one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from recurra.cells.derivative import differentiate
 from recurra.cells.equations import labels
 from recurra.cells.program import BINARY, COMPARISONS, Builder, Node, Program
+from recurra.engine.lower import lower
 
 # Besides `hidden` and `transposed`: `input` with an operand, and `affine`, both halves of a gate in one sum.
 PRODUCTS = ("hidden", "transposed", "input_product", "affine")
 LEAVES = ("state", "x", "constant", "input", "vector", "mask", "step_mask")
 # What is written between its operands, in C++ as in Triton.
 INFIX = {op: sign for op, sign in BINARY.items() if op != "pow"} | COMPARISONS
+# Where a node's value lies in memory: ("state", name) is a state before the step, ("new", name) one after it, and
+# ("saved", number) what the forward pass saves for the backward one.
+Place = tuple[str, str]
 # Cheaper to compute again in the backward pass than to keep.
 CHEAP = ("add", "sub", "mul", "neg", "relu", "abs", "maximum", "minimum", "clamp", "where", *COMPARISONS)
 
@@ -83,7 +88,7 @@ class Plan:
     nodes: tuple[Node, ...]
     stages: list[Stage]
     targets: dict[tuple[str, str], int]
-    sources: dict[int, tuple[str, str]]
+    sources: dict[int, Place]
 
     @property
     def kept(self) -> list[int]:
@@ -101,9 +106,15 @@ class Plan:
 
     def stored(self, number: int) -> list[tuple[tuple[str, str], int]]:
         """The targets that a stage stores; what no stage computes is stored by the last."""
+        return self._stores[number]
+
+    @cached_property
+    def _stores(self) -> list[list[tuple[tuple[str, str], int]]]:
         homes = {index: place for place, one in enumerate(self.stages) for index in (*one.body, *one.sums)}
-        last = len(self.stages) - 1
-        return [(key, index) for key, index in self.targets.items() if homes.get(index, last) == number]
+        stores: list[list[tuple[tuple[str, str], int]]] = [[] for _ in self.stages]
+        for key, index in self.targets.items():
+            stores[homes.get(index, len(self.stages) - 1)].append((key, index))
+        return stores
 
 
 @dataclass
@@ -115,7 +126,7 @@ class StepPlan:
     backward: Plan
     saved: tuple[int, ...]  # nodes [B, T, H] of the forward plan
     labels: dict[int, str]  # equations of named values, by node
-    operands: dict[str, int | str]  # by gate: what its hidden weights multiply, a saved node or a state
+    operands: dict[str, Place]  # by gate: where the operand of its hidden weights lies
     hidden_apart: bool  # the gradients of the hidden halves differ from those of the input halves
 
 
@@ -129,7 +140,7 @@ def vectors(program: Program) -> list[str]:
 def plan(program: Program) -> StepPlan:
     """Plan a program's step, forwards and backwards."""
     derivative = differentiate(program)
-    nodes, position = _lower(derivative.nodes, program.hidden_bias_gates if program.has_bias else ())
+    nodes, position = lower(derivative.nodes, program.hidden_bias_gates if program.has_bias else ())
     outputs = {("new", state): position[i] for state, i in zip(program.states, program.outputs, strict=True)}
     gradients: dict[tuple[str, str], int] = {}
     for kind, names in (
@@ -155,14 +166,10 @@ def plan(program: Program) -> StepPlan:
         for name, place in places.items():
             gradients["vector", f"norm_{name}_{part}"] = position[place]
 
-    operands: dict[str, int | str] = {}
-    for product in program.products:
-        node = program.nodes[product.operand]
-        for gate in product.gates:
-            operands[gate] = node.name if node.op == "state" else position[product.operand]
+    operands = {gate: position[product.operand] for product in program.products for gate in product.gates}
     nodes, gradients = _gather_products(nodes, gradients)
     first = max(position[index] for index in range(len(program.nodes))) + 1
-    sources = _choose_saved(nodes, first, gradients, outputs, operands)
+    sources = _choose_saved(nodes, first, gradients, outputs, set(operands.values()))
     saved = tuple(index for index, (kind, _) in sources.items() if kind == "saved")
     forward_targets = outputs | {("saved", str(number)): index for number, index in enumerate(saved)}
     same = program.input_gates == program.hidden_gates and all(
@@ -176,14 +183,19 @@ def plan(program: Program) -> StepPlan:
         _stages(nodes, gradients, sources),
         saved,
         {position[place]: text for place, text in labels(derivative).items()},
-        operands,
+        {gate: _place(nodes, index, sources) for gate, index in operands.items()},
         not same,
     )
 
 
+def _place(nodes: Sequence[Node], index: int, sources: Mapping[int, Place]) -> Place:
+    """Where the operand of a product lies for the gradient of its weights."""
+    return ("state", nodes[index].name) if nodes[index].op == "state" else sources[index]
+
+
 def plan_streaming(program: Program) -> tuple[Plan, dict[int, str]]:
     """The forward step alone, the products with the input in it, and its labels."""
-    lowered, position = _lower(program.nodes, program.hidden_bias_gates if program.has_bias else ())
+    lowered, position = lower(program.nodes, program.hidden_bias_gates if program.has_bias else ())
     uses = Counter(arg for node in lowered for arg in node.args)
     builder = Builder()
     x = builder.add("x")
@@ -219,43 +231,6 @@ def plan_streaming(program: Program) -> tuple[Plan, dict[int, str]]:
     return _stages(builder.nodes, outputs, {}), named
 
 
-def _lower(nodes: Sequence[Node], hidden_biases: Sequence[str]) -> tuple[list[Node], list[int]]:
-    """The nodes with layer norms written out in means and hidden biases as vectors, and where each went."""
-    builder = Builder()
-    position: list[int] = []
-
-    def normalised(x: int) -> tuple[int, int]:
-        centred = builder.add("sub", x, builder.add("mean", x))
-        variance = builder.add("mean", builder.add("mul", centred, centred))
-        scale = builder.add("inverse_root", variance)
-        return builder.add("mul", centred, scale), scale
-
-    for node in nodes:
-        args = tuple(position[arg] for arg in node.args)
-        if node.op == "norm":
-            gain, shift = (
-                builder.add("vector", name=f"norm_{node.name}_{part}") for part in ("gain", "shift")
-            )
-            position.append(builder.add("add", builder.add("mul", normalised(args[0])[0], gain), shift))
-        elif node.op == "normalised":
-            position.append(normalised(args[0])[0])
-        elif node.op == "inverse_deviation":
-            position.append(normalised(args[0])[1])
-        elif node.op == "gain":
-            position.append(builder.add("vector", name=f"norm_{node.name}_gain"))
-        elif node.op == "vector":
-            position.append(builder.add("vector", name=f"vector_{node.name}"))
-        elif node.op == "hidden" and node.name in hidden_biases:
-            product = builder.add("hidden", *args, name=node.name)
-            bias = builder.add("vector", name=f"hidden_bias_{node.name}")
-            position.append(builder.add("add", product, bias))
-        elif node.op == "pow" and nodes[node.args[1]] == Node("constant", values=(2.0,)):
-            position.append(builder.add("mul", args[0], args[0]))
-        else:
-            position.append(builder.add(node.op, *args, name=node.name, values=node.values))
-    return builder.nodes, position
-
-
 def _gather_products(
     nodes: Sequence[Node], targets: Mapping[tuple[str, str], int]
 ) -> tuple[list[Node], dict[tuple[str, str], int]]:
@@ -289,41 +264,41 @@ def _gather_products(
     return builder.nodes, new_targets
 
 
-def _terms(nodes: Sequence[Node], root: int, uses: Counter[int]) -> Iterable[int]:
-    if nodes[root].op != "add":
-        yield root
-        return
-    for arg in nodes[root].args:
-        if nodes[arg].op == "add" and uses[arg] == 1:
-            yield from _terms(nodes, arg, uses)
+def _terms(nodes: Sequence[Node], root: int, uses: Counter[int]) -> Iterator[int]:
+    """What a sum consists of, its own sums that nothing else uses taken apart, from left to right."""
+    waiting = [root]
+    while waiting:
+        index = waiting.pop()
+        if nodes[index].op == "add" and (index == root or uses[index] == 1):
+            waiting += reversed(nodes[index].args)
         else:
-            yield arg
+            yield index
 
 
 def _choose_saved(
     nodes: Sequence[Node],
     first: int,
     gradients: Mapping[tuple[str, str], int],
-    outputs: Mapping[tuple[str, str], int],
-    operands: Mapping[str, int | str],
-) -> dict[int, tuple[str, str]]:
+    outputs: Mapping[Place, int],
+    operands: set[int],
+) -> dict[int, Place]:
     """What the backward pass reads instead of computing: new states, and nodes that the forward pass saves."""
-    sources: dict[int, tuple[str, str]] = {index: key for key, index in outputs.items()}
-    free = {index for index, node in enumerate(nodes[:first]) if node.op in LEAVES and node.op != "input"}
-
-    def can_recompute(index: int) -> bool:
-        node = nodes[index]
-        return index in free or index in sources or (node.op in CHEAP and all(map(can_recompute, node.args)))
-
-    wanted = {operand for operand in operands.values() if isinstance(operand, int)}
+    sources = {index: key for key, index in outputs.items() if nodes[index].op != "constant"}
+    wanted = operands | {index for index in gradients.values() if index < first}
     for index in _needed(nodes, gradients.values(), {}):
         if index >= first:
             wanted.update(arg for arg in nodes[index].args if arg < first)
-    wanted |= {index for index in gradients.values() if index < first}
-    for index in sorted(wanted):
-        saved_operand = index in operands.values()
-        if index not in sources and (saved_operand or not can_recompute(index)):
-            sources[index] = ("saved", str(sum(kind == "saved" for kind, _ in sources.values())))
+    at_hand: set[int] = set()  # what the backward pass can read, or compute again by cheap operations
+    saved = 0
+    for index, node in enumerate(nodes[:first]):
+        free = node.op in LEAVES and node.op != "input"
+        again = node.op in CHEAP and at_hand.issuperset(node.args)
+        operand = index in operands and node.op != "state"
+        if index not in sources and index in wanted and (operand or not (free or again)):
+            sources[index] = ("saved", str(saved))
+            saved += 1
+        if free or again or index in sources:
+            at_hand.add(index)
     return sources
 
 
@@ -351,7 +326,7 @@ def _levels(nodes: Sequence[Node], needed: Iterable[int], sources: Mapping[int, 
 
 
 def _stages(
-    nodes: Sequence[Node], targets: Mapping[tuple[str, str], int], sources: Mapping[int, tuple[str, str]]
+    nodes: Sequence[Node], targets: Mapping[tuple[str, str], int], sources: Mapping[int, Place]
 ) -> Plan:
     needed = _needed(nodes, targets.values(), sources)
     levels = _levels(nodes, needed, sources)

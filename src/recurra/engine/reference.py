@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recurra.cells.cell import NORM_EPSILON
-from recurra.cells.program import Program
+from recurra.cells.program import Node, Program
 from recurra.engine.backend import Call, Options, Result
 
 NAME = "reference"
@@ -140,10 +140,10 @@ class OneStep:
             halves |= self._split("input", program.input_gates, projected)
         values: list[Any] = []
         for node in program.nodes:
+            operands = _in_type_of(states[0], node, [values[arg] for arg in node.args])
             if node.op == "hidden" and ("hidden", node.name) not in halves:
                 gates, weight, bias = self.products[node.args[0]]
-                halves |= self._split("hidden", gates, functional.linear(values[node.args[0]], weight, bias))
-            operands = [values[arg] for arg in node.args]
+                halves |= self._split("hidden", gates, functional.linear(operands[0], weight, bias))
             if node.op in ("input", "hidden"):
                 values.append(halves[node.op, node.name])
             elif node.op == "state":
@@ -161,14 +161,35 @@ class OneStep:
                 values.append(torch.clamp(operands[0], *node.values))
             elif node.op in ("maximum", "minimum"):
                 values.append(getattr(torch, node.op)(*_as_tensors(operands)))
+            elif node.op == "where":  # two plain numbers would be of torch's default type
+                values.append(torch.where(operands[0], *_as_tensors([states[0], *operands[1:]])[1:]))
             else:
                 values.append(FUNCTIONS[node.op](*operands))
+        for output in program.outputs:
+            if not isinstance(values[output], Tensor):
+                values[output] = _per_unit(states[0], values[output])
         return values
 
     def _split(self, half: str, gates: Sequence[str], rows: Tensor) -> dict[tuple[str, str], Tensor]:
         return {
             (half, gate): part for gate, part in zip(gates, rows.split(self.hidden_size, dim=-1), strict=True)
         }
+
+
+def _in_type_of(state: Tensor, node: Node, operands: list[Any]) -> list[Any]:
+    """The operands; where all are numbers, as tensors of the state's type, since PyTorch would take float32.
+
+    The condition of a `where` does not count.
+    """
+    first = int(node.op == "where")
+    if any(isinstance(value, Tensor) for value in operands[first:]):
+        return operands
+    return [*operands[:first], *(_per_unit(state, value) for value in operands[first:])]
+
+
+def _per_unit(state: Tensor, value: float) -> Tensor:
+    """A number as a tensor `[H]`."""
+    return state.new_tensor(value).expand(state.shape[-1])
 
 
 def _as_tensors(operands: Sequence[Any]) -> list[Tensor]:

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 import cases
-import kinks
+import special_values
 from agreement import assert_equal, both
-from recurra import Cell, Recurrent, Regularisation
+from recurra import Cell, Regularisation
 from recurra.cells import CELLS
-from recurra.contracts import State
 from recurra.engine import cpu
 from recurra.engine.cpu import build
 
@@ -47,37 +46,11 @@ def test_any_cell(cell, ragged):
     assert_equal(both(cell, lengths=torch.tensor([4, 0, 2, 1, 4]) if ragged else None))
 
 
-class Kinked(Cell):
-    """All kinks at once: the sum of those that are finite, and each other one with two states of its own."""
-
-    gates = ("g",)
-    state = ("h", *(f"{letter}{i}" for letter in "ab" for i in range(len(kinks.GROUPS))))
-
-    def step(self, affine, h, *states):
-        firsts, seconds = states[: len(kinks.GROUPS)], states[len(kinks.GROUPS) :]
-        new = [
-            sum((0.3 + 0.1 * i) * kinks.KINKS[name](a, b) for i, name in enumerate(group))
-            for group, a, b in zip(kinks.GROUPS, firsts, seconds, strict=True)
-        ]
-        return affine("g"), *new, *(0.5 * b for b in seconds)
-
-
-def test_ties_and_kinks():
-    a, b = (values.expand(1, -1) for values in kinks.pairs())
-    number = len(kinks.GROUPS)
-    arriving = torch.randn(2 * number, 1, a.shape[1], dtype=torch.float64)
-    found = {}
-    for backend in ("reference", "cpu"):
-        rnn = Recurrent(Kinked, 1, a.shape[1], backend=backend).double()
-        start = [cases.leaf(value) for value in (a, *[a] * number, *[b] * number)]
-        state = State.from_dict(
-            {key: value for (key, _), value in zip(rnn.zero_state(1).tensors(), start, strict=True)}
-        )
-        _, final = rnn(torch.zeros(1, 1, 1, dtype=torch.float64), state)
-        values = [value for _, value in final.tensors()][1:]
-        found[backend] = (*values, *torch.autograd.grad(values, start[1:], list(arriving)))
-    for ours, theirs in zip(found["cpu"], found["reference"], strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-15, equal_nan=True)
+@pytest.mark.parametrize("dtype", special_values.TOLERANCE)
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_special_values_are_pytorchs(backend, dtype):
+    """Of every operation and its derivative: ties, kinks, infinities and NaN."""
+    assert special_values.wrong(special_values.on(backend, dtype), special_values.expected(dtype)) == []
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

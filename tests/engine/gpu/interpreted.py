@@ -1,7 +1,8 @@
 """The gpu backend in Triton's interpreter, on the CPU, against the reference: a script, run by `test_kernel.py`.
 
 Triton must be told before it is imported that it is to interpret, so this is a process of its own. It prints one
-JSON object: by case the difference of every output, final state and gradient, and how far each function is off.
+JSON object: by case the difference of every output, final state and gradient, how far each function is off, and
+where values and derivatives are not PyTorch's at special values.
 Fresh memory is full of NaN throughout.
 """
 
@@ -17,6 +18,8 @@ import triton.language as tl
 from torch import Tensor
 
 import cases
+import literature
+import special_values
 from recurra import BackendError, Cell, Recurrent, Regularisation
 from recurra.cells import CELLS
 from recurra.engine import BACKENDS, Options, choose
@@ -97,6 +100,8 @@ def every_case() -> dict[str, Case]:
     found["the final memory alone"] = Case(CELLS["peephole_lstm"], used="layers.0.forward.c")
     found["no input"] = Case(NoInput)
     found["no product"] = Case(NoProduct)
+    found["new states as operands"] = Case(literature.LEM)
+    found["new states as operands, masks"] = Case(literature.LEM, options=MASKS)
     found["float32, every row whole"] = Case(cases.Everything, torch.float32, ragged=False)
     found["float32, two blocks and two programs"] = Case(CELLS["gru"], torch.float32, 70, 17)
     for cell in ("gru_reset_after", "layer_norm_lstm"):
@@ -155,6 +160,34 @@ def _worst(found: Tensor, expected: Tensor) -> float:
     return error[~odd].max().item()
 
 
+def one_step_at_a_time() -> dict[str, float]:
+    """How far a stream and an unrolled loop are from the whole; the loop's gradients too, with zoneout's masks."""
+    rnn = cases.recurrent("lstm", 2, 3, backend="gpu")
+    x = torch.randn(3, 4, 2, dtype=torch.float64)
+    whole = rnn(x)[0]
+    found = {}
+    for name, steps in (("stream", rnn.streaming()), ("loop", rnn.unroll())):
+        state, outputs = None, []
+        for t in range(4):
+            output, state = steps.step(x[:, t], state)
+            outputs.append(output)
+        found[name] = cases.difference(torch.stack(outputs, 1), whole)
+    gradients = [
+        torch.autograd.grad(values.square().sum(), list(rnn.parameters()))
+        for values in (torch.stack(outputs, 1), whole)
+    ]
+    found["gradients"] = max(cases.difference(*pair) for pair in zip(*gradients, strict=True))
+    zoned = cases.recurrent("lstm", 2, 3, regularisation=MASKS["regularisation"]).train()
+    drawn = []
+    for backend in ("gpu", "reference"):
+        zoned.backend = backend
+        torch.manual_seed(1)
+        loop = zoned.unroll()
+        drawn.append(loop.step(x[:, 1], loop.step(x[:, 0])[1])[0])
+    found["masks"] = cases.difference(*drawn)
+    return found
+
+
 def second_derivative() -> str:
     """The message with which it is refused."""
     rnn = cases.recurrent("gru", 2, 3, backend="gpu")
@@ -176,4 +209,9 @@ if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
     differences = {name: case.differences() for name, case in every_case().items()}
     found = {"cases": differences, "functions": function_errors(), "choices": choices()}
+    found["special values"] = {
+        str(dtype): special_values.wrong(special_values.on("gpu", dtype), special_values.expected(dtype))
+        for dtype in special_values.TOLERANCE
+    }
+    found["steps"] = one_step_at_a_time()
     print(json.dumps({**found, "second derivative": second_derivative()}))

@@ -25,6 +25,8 @@ EXTRA = (
     "the final memory alone",
     "no input",
     "no product",
+    "new states as operands",
+    "new states as operands, masks",
     "float32, every row whole",
     "float32, two blocks and two programs",
     "masks, gru_reset_after",
@@ -63,6 +65,12 @@ def test_functions_are_pytorchs(interpreted):
     assert not {name: error for name, error in found.items() if not error <= FUNCTIONS.get(name, 1e-15)}
 
 
+@pytest.mark.parametrize("dtype", ["torch.float32", "torch.float64"])
+def test_special_values_are_pytorchs(interpreted, dtype):
+    """Of every operation and its derivative: ties, kinks, infinities and NaN."""
+    assert interpreted["special values"][dtype] == []
+
+
 def test_the_interpreter_is_for_those_who_name_the_backend(interpreted):
     assert interpreted["choices"]["refused"] is None
     assert interpreted["choices"]["auto"] != "gpu"
@@ -70,3 +78,9 @@ def test_the_interpreter_is_for_those_who_name_the_backend(interpreted):
 
 def test_second_derivatives_are_refused(interpreted):
     assert "use backend='reference'" in interpreted["second derivative"]
+
+
+def test_one_step_at_a_time(interpreted):
+    """The backend has no kernel of a single step, and runs a sequence of length one."""
+    assert set(interpreted["steps"]) == {"stream", "loop", "gradients", "masks"}
+    assert not {name: error for name, error in interpreted["steps"].items() if error > 1e-12}

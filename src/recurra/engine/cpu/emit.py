@@ -97,6 +97,7 @@ def _head(program: Program, machine: Machine, names: list[str], weight: str) -> 
     yield f"#define VECTOR_BYTES {machine.vector_bytes}"
     yield f"#define NORM_EPSILON {NORM_EPSILON}"
     yield _header("vector.h")
+    yield _header("denormals.h")
     yield "INLINE vec load_weight(const real* from) { return load<false>(from, LANES); }"
     if weight != "real":
         yield _header("dot.h" if weight == "pair" else "weights.h")
@@ -228,7 +229,7 @@ class _Emitter:
         yield "      const int64_t j = u + v * LANES, count = H - j;\n      if (TAIL && count <= 0) continue;"
         for place, index in enumerate(stage.sums):
             yield f"      const vec n{index} = m[({place} * rows + r) * {across} + v];"
-        yield from (f"      {line}" for line in self.point.lines(stage))
+        yield from (f"      {line}" for line in self.point.lines(number))
         yield "    }\n  }\n}"
 
     # --- the walk through time --------------------------------------------------------------------

@@ -20,7 +20,7 @@ from recurra.engine.cpu import build
 from recurra.engine.cpu.emit import emit, pointers
 from recurra.engine.cpu.packing import pack, pairs
 from recurra.engine.gradients import weight_gradient
-from recurra.engine.plan import StepPlan, Term, plan, vectors
+from recurra.engine.plan import Place, StepPlan, Term, plan, vectors
 
 NUMBERS = ("batch", "steps", "hidden", "inputs", "slices", "split", "save")
 TABLES = ("order", "lengths", "first", "arrived")
@@ -128,13 +128,15 @@ class Kernel:
         hidden = d_rows.shape[1] // len(self.program.hidden_gates)
         narrow = torch.bfloat16 if self.bfloat16 else d_rows.dtype
 
-        def operand(at: int | str) -> Tensor:
-            if isinstance(at, int):
-                number = self.plan.saved.index(at)
-                return tensors["saved"][:, number * hidden : (number + 1) * hidden].to(narrow)
-            before = torch.empty_like(tensors[f"states_{at}"])
-            before[1:] = tensors[f"states_{at}"][:-1]
-            before[order.first[order.starting]] = tensors[f"initial_{at}"][order.starting]
+        def operand(at: Place) -> Tensor:
+            kind, name = at
+            if kind == "saved":
+                return tensors["saved"][:, int(name) * hidden :][:, :hidden].to(narrow)
+            if kind == "new":
+                return tensors[f"states_{name}"].to(narrow)
+            before = torch.empty_like(tensors[f"states_{name}"])
+            before[1:] = tensors[f"states_{name}"][:-1]
+            before[order.first[order.starting]] = tensors[f"initial_{name}"][order.starting]
             return before.to(narrow)
 
         return weight_gradient(self.plan, d_rows.to(narrow), operand).to(d_rows.dtype)
@@ -148,7 +150,7 @@ class Kernel:
         rows = order.rows.shape[1]
         size = self.library.recurra_scratch(hidden, int(backwards)) * rows * order.slices
         scratch = tensors["saved"].new_empty(max(size, 1))
-        arrived = torch.zeros(1, dtype=torch.int64)
+        arrived = torch.zeros(1, dtype=torch.int64, device="cpu")
         call = self.Call(
             order.batch, order.steps, hidden, 0, order.slices, int(order.split), int(save),
             order.rows.data_ptr(), order.lengths.data_ptr(), order.first.data_ptr(), arrived.data_ptr(),
@@ -230,7 +232,7 @@ class Order:
     def __init__(self, lengths: Tensor | None, batch: int, total: int, hidden: int, threads: int) -> None:
         self.batch = batch
         if lengths is None:
-            lengths = torch.full((batch,), total // max(batch, 1))
+            lengths = torch.full((batch,), total // max(batch, 1), device="cpu")
         self.lengths = lengths.contiguous()
         self.steps = int(self.lengths.max()) if batch else 0
         self.first = self.lengths.cumsum(0) - self.lengths
@@ -239,13 +241,14 @@ class Order:
         self.slices = threads if self.split else max(1, min(batch, threads))
         by_length = self.lengths.argsort(descending=True, stable=True)
         groups = 1 if self.split else self.slices
-        self.rows = torch.zeros(groups, -(-batch // groups), dtype=torch.int64)
+        self.rows = torch.zeros(groups, -(-batch // groups), dtype=torch.int64, device="cpu")
         for number in range(groups):
             own = by_length[number::groups]
             self.rows[number, : len(own)] = own
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the first one is in
 def _even_order(batch: int, total: int, hidden: int, threads: int) -> Order:
     return Order(None, batch, total, hidden, threads)
 

@@ -6,10 +6,11 @@ that are left, and a node of the plan is the variable `n<number>`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from recurra.cells.program import Node, Program
-from recurra.engine.plan import INFIX, LEAVES, Plan, Stage
+from recurra.engine.plan import INFIX, LEAVES, Plan
 
 
 class Pointwise:
@@ -38,12 +39,13 @@ class Pointwise:
         self.slots = {index: number for number, index in enumerate(plan.kept)}
         self.means = {index: number for number, index in enumerate(plan.means)}
 
-    def lines(self, stage: Stage) -> Iterator[str]:
+    def lines(self, number: int) -> Iterator[str]:
         """The whole of a stage, after its products."""
-        at_hand = set(stage.sums)
-        stored = self.plan.stored(self.plan.stages.index(stage))
+        stage = self.plan.stages[number]
+        at_hand, computed = set(stage.sums), {*stage.sums, *stage.body}
+        stored = self.plan.stored(number)
         for index in [*stage.body, *stage.kept, *(index for _, index in stored)]:
-            yield from self._define(index, stage, at_hand)
+            yield from self._define(index, computed, at_hand)
         for index in stage.kept:
             yield f"store<TAIL>({self.slot(index)} + j, {self._as_real(index)}, count);"
         for key, index in stored:
@@ -52,8 +54,14 @@ class Pointwise:
     def _as_real(self, index: int) -> str:
         return f"select(n{index}, splat(1), splat(0))" if self.plan.is_condition(index) else f"n{index}"
 
-    def _define(self, index: int, stage: Stage, at_hand: set[int]) -> Iterator[str]:
-        """Lines that define a node and what it needs, unless they are there."""
+    def _define(self, index: int, computed: set[int], at_hand: set[int]) -> Iterator[str]:
+        """Lines that define a node, and what it reads from memory, unless they are there.
+
+        Args:
+            index: of the node; what is computed for it is there already.
+            computed: the nodes that this stage computes itself.
+            at_hand: the nodes that are there; grows.
+        """
         if index in at_hand:
             return
         at_hand.add(index)
@@ -61,14 +69,14 @@ class Pointwise:
         kind = "mask" if self.plan.is_condition(index) or node.op == "step_mask" else "vec"
         if index in self.plan.sources or node.op in LEAVES:
             yield f"const {kind} n{index} = {self._leaf(index, node)};"
-        elif index in self.slots and index not in (*stage.body, *stage.sums):
+        elif index in self.slots and index not in computed:
             value = f"load<TAIL>({self.slot(index)} + j, count)"
             yield f"const {kind} n{index} = {value}{' != splat(0)' if kind == 'mask' else ''};"
         elif index in self.means:
             yield f"const vec n{index} = splat(s.means[{self.means[index]} * s.rows + first + r]);"
         else:
             for arg in node.args:
-                yield from self._define(arg, stage, at_hand)
+                yield from self._define(arg, computed, at_hand)
             if index in self.labels:
                 yield f"// {self.labels[index]}"
             yield f"const {kind} n{index} = {self._expression(node)};"
@@ -81,7 +89,7 @@ class Pointwise:
             value = f"load<TAIL>({self._saved(name)}, count)"
             return f"{value} != splat(0)" if self.plan.is_condition(index) else value
         if node.op == "constant":
-            return f"splat(real({node.values[0]!r}))"
+            return f"splat({literal(node.values[0])})"
         if node.op == "state":
             return f"load<TAIL>({self.old(node.name, 'b', 'row')} + j, count)"
         if node.op == "input":
@@ -108,9 +116,9 @@ class Pointwise:
             low, high = node.values
             text = operands[0]
             if low is not None:
-                text = f"select({text} < splat(real({low!r})), splat(real({low!r})), {text})"
+                text = f"select({text} < splat({literal(low)}), splat({literal(low)}), {text})"
             if high is not None:
-                text = f"select({text} > splat(real({high!r})), splat(real({high!r})), {text})"
+                text = f"select({text} > splat({literal(high)}), splat({literal(high)}), {text})"
             return text
         return f"v_{node.op}({', '.join(operands)})"
 
@@ -148,3 +156,13 @@ class Pointwise:
     def old(state: str, b: str, row: str) -> str:
         """Where a state lies as it was before the step."""
         return f"(t ? c.p[P_states_{state}] + ({row} - 1) * H : c.p[P_initial_{state}] + {b} * H)"
+
+
+def literal(value: float | None) -> str:
+    """A number in C++, which has no literals for infinities and NaN."""
+    assert value is not None
+    if math.isnan(value):
+        return "std::numeric_limits<real>::quiet_NaN()"
+    if math.isinf(value):
+        return f"{'-' if value < 0 else ''}std::numeric_limits<real>::infinity()"
+    return f"real({value!r})"

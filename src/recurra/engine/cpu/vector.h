@@ -75,20 +75,20 @@ INLINE void reduce(vec x, vec& expm1_r, mask& n) {
   expm1_r = r * r * sum + r;
 }
 
-// 2^n e^r - 2^n and 2^n, from x in a range in which 2^n is a normal number.
-INLINE void reduce_normal(vec x, vec& part, vec& power) {
-  mask n;
-  reduce(x, part, n);
-  power = power_of_two(n);
-}
-
 INLINE vec bounded(vec x, real low, real high) {
   x = select(x < splat(low), splat(low), x);
   return select(x > splat(high), splat(high), x);
 }
 
+// The least x for which 2^n is a normal number.
 static constexpr real EXP_LOW = SINGLE ? real(-87.0) : real(-708.0);
-static constexpr real EXP_HIGH = SINGLE ? real(88.0) : real(709.0);
+
+INLINE vec v_abs(vec x) { return (vec)((mask)x & ~(mask)splat(real(-0.0))); }
+
+// A value that is not negative, with the sign of x, which may be that of a zero.
+INLINE vec with_sign_of(vec x, vec value) {
+  return (vec)((mask)v_abs(value) | ((mask)x & (mask)splat(real(-0.0))));
+}
 
 INLINE vec v_exp(vec x) {
   // Beyond these bounds the result is 0 or infinity. 2^n comes in two factors, each of which is a normal number.
@@ -101,22 +101,26 @@ INLINE vec v_exp(vec x) {
 }
 
 INLINE vec v_sigmoid(vec x) {
-  vec part, power;
-  reduce_normal(bounded(-x, EXP_LOW, EXP_HIGH), part, power);
-  return splat(1) / (part * power + power + splat(1));
+  // Where e^-x is infinite the result is 0, as PyTorch's is. Up to there it is kept a normal number: one that is flushed
+  // to 0 has no logarithm.
+  vec part;
+  mask n;
+  reduce(bounded(-x, EXP_LOW, SINGLE ? real(87.336) : real(708.396)), part, n);
+  const vec power = power_of_two(n);
+  const vec value = splat(1) / (part * power + power + splat(1));
+  return select(x < splat(SINGLE ? real(-88.72283) : real(-709.782712893384)), splat(0), value);
 }
 
 INLINE vec v_tanh(vec x) {
-  const vec size = select(x < splat(0), -x, x);
-  vec part, power;
-  reduce_normal(bounded(size * splat(-2), EXP_LOW, splat(0)[0]), part, power);
+  vec part;
+  mask n;
+  reduce(bounded(v_abs(x) * splat(-2), EXP_LOW, real(0)), part, n);
+  const vec power = power_of_two(n);
   const vec decay = part * power + (power - splat(1));  // e^(-2|x|) - 1
-  const vec value = -decay / (decay + splat(2));
-  return select(x < splat(0), -value, value);
+  return with_sign_of(x, -decay / (decay + splat(2)));
 }
 
 INLINE vec v_relu(vec x) { return select(x < splat(0), splat(0), x); }
-INLINE vec v_abs(vec x) { return select(x < splat(0), -x, x); }
 INLINE vec v_sqrt(vec x) { return each(x, [](real one) { return std::sqrt(one); }); }
 
 // The series of 2 artanh(s) = log((1 + s) / (1 - s)), to so many terms.
@@ -128,7 +132,8 @@ template <int TERMS> INLINE vec twice_artanh(vec s) {
 }
 
 INLINE vec v_log(vec x) {
-  // x = 2^n m with m between the square roots of 1/2 and 2; what is less than normal is scaled up first.
+  // x = 2^n m with m between the square roots of 1/2 and 2; what is less than normal is scaled up first. Where such
+  // numbers are flushed, as in the kernels, the scaled one is 0 and so is x: the result is -infinity.
   const mask below = x < splat(SINGLE ? real(1.17549435e-38) : real(2.2250738585072014e-308));
   const vec scaled = select(below, x * splat(SINGLE ? real(33554432.0) : real(18014398509481984.0)), x);
   const integer root_half = SINGLE ? integer(0x3f3504f3) : integer(0x3fe6a09e667f3bcd);
@@ -151,7 +156,8 @@ INLINE vec v_softplus(vec x) {
   return select(x > splat(20), x, value);
 }
 INLINE vec v_pow(vec x, vec y) {
-  for (int64_t i = 0; i < LANES; ++i) x[i] = std::pow(x[i], y[i]);
+  // Where denormal numbers are flushed, they equal 0; std::pow, which looks at their bits, is given a true 0.
+  for (int64_t i = 0; i < LANES; ++i) x[i] = std::pow(x[i] == 0 ? std::copysign(real(0), x[i]) : x[i], y[i]);
   return x;
 }
 INLINE vec v_maximum(vec x, vec y) { return select((x != x) | (x > y), x, y); }

@@ -26,6 +26,8 @@ def interpreting() -> bool:
 
 def can_run(program: Program, options: Options) -> str | None:
     """Yes for every program in float32 and float64 on a CUDA device with Triton, where no gates are wanted."""
+    if options.transformations:
+        return f"its kernels do not go through {options.transformations[-1]}"
     interpreted = options.device == "cpu" and interpreting()
     if options.device != DEVICE and not interpreted:
         return "it runs on CUDA devices"

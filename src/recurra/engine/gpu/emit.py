@@ -9,6 +9,7 @@ stage needs of other units goes through memory, and all threads of the program m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from recurra.cells.cell import NORM_EPSILON
@@ -156,10 +157,10 @@ class _Emitter:
     # --- pointwise --------------------------------------------------------------------------------
 
     def _body(self, number: int, stage: Stage) -> Iterator[str]:
-        at_hand = {*stage.sums, *self.plan.means}
+        at_hand, computed = {*stage.sums, *self.plan.means}, {*stage.sums, *stage.body}
         stored = self.plan.stored(number)
         for index in [*stage.body, *stage.kept, *(index for _, index in stored)]:
-            yield from self._define(index, stage, at_hand)
+            yield from self._define(index, computed, at_hand)
         for index in stage.kept:
             if index in self.slots:
                 yield f"write({self._slot(index)}, unit, there, live, {self._as_real(index)})"
@@ -174,8 +175,14 @@ class _Emitter:
     def _as_real(self, index: int) -> str:
         return f"n{index}.to(REAL)" if self.plan.is_condition(index) else f"n{index}"
 
-    def _define(self, index: int, stage: Stage, at_hand: set[int]) -> Iterator[str]:
-        """Lines that define a node and what it needs, unless they are there."""
+    def _define(self, index: int, computed: set[int], at_hand: set[int]) -> Iterator[str]:
+        """Lines that define a node, and what it reads from memory, unless they are there.
+
+        Args:
+            index: of the node; what is computed for it is there already.
+            computed: the nodes that this stage computes itself.
+            at_hand: the nodes that are there; grows.
+        """
         if index in at_hand:
             return
         at_hand.add(index)
@@ -183,11 +190,11 @@ class _Emitter:
         truth = " != 0" if self.plan.is_condition(index) else ""
         if index in self.plan.sources or node.op in LEAVES:
             yield f"n{index} = {self._leaf(index, node)}{truth if index in self.plan.sources else ''}"
-        elif (index in self.slots or index in self.gates) and index not in (*stage.body, *stage.sums):
+        elif (index in self.slots or index in self.gates) and index not in computed:
             yield f"n{index} = read({self._slot(index)}, unit, there){truth}"
         else:
             for arg in node.args:
-                yield from self._define(arg, stage, at_hand)
+                yield from self._define(arg, computed, at_hand)
             if index in self.step.labels:
                 yield f"# {self.step.labels[index]}"
             yield f"n{index} = {self._expression(node)}"
@@ -199,7 +206,7 @@ class _Emitter:
                 return f"read({self._state(name, '(t + 1)')}, unit, there)"
             return f"read({self._saved(name)}, unit, there)"
         if node.op == "constant":
-            return f"tl.full([1, 1], {node.values[0]!r}, REAL)"
+            return f"tl.full([1, 1], {_literal(node.values[0])}, REAL)"
         if node.op == "state":
             return f"read({self._state(node.name, 't')}, unit, there)"
         if node.op == "input":
@@ -219,16 +226,16 @@ class _Emitter:
         operands = [f"n{arg}" for arg in node.args]
         if node.op in INFIX:
             return f" {INFIX[node.op]} ".join(operands)
-        if node.op == "neg":
-            return f"-{operands[0]}"
+        if node.op == "neg":  # some versions of Triton subtract from zero, which loses the sign of a zero
+            return f"{operands[0]} * -1.0"
         if node.op == "where":
             return f"tl.where({', '.join(operands)})"
         if node.op == "clamp":
             text, (low, high) = operands[0], node.values
             if low is not None:
-                text = f"tl.where({text} < {low!r}, {low!r}, {text})"
+                text = f"tl.where({text} < {_literal(low)}, {_literal(low)}, {text})"
             if high is not None:
-                text = f"tl.where({text} > {high!r}, {high!r}, {text})"
+                text = f"tl.where({text} > {_literal(high)}, {_literal(high)}, {text})"
             return text
         if node.op == "inverse_root":
             return f"1.0 / tl.sqrt({operands[0]} + {NORM_EPSILON!r})"
@@ -253,6 +260,12 @@ class _Emitter:
             return f"add_rows({before}, {after}, unit, H, live, {value})"
         array = "d_projected" if kind == "d_input" else "d_hidden"
         return f"write({self._gate(array, name)}, unit, there, live, {value})"
+
+
+def _literal(value: float | None) -> str:
+    """A number in Triton's Python, where infinities and NaN have no literals."""
+    assert value is not None
+    return repr(value) if math.isfinite(value) else f'float("{value}")'
 
 
 def slots(plan: Plan) -> list[int]:

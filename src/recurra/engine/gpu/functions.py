@@ -93,14 +93,17 @@ def softplus(x):
 
 @triton.jit
 def power(x, y):
-    """x to the power of y, with C's signs and undefined values; there is no negative zero."""
+    """x to the power of y, with C's signs and undefined values."""
     size = tl.abs(x)
     size = tl.where(size == 1.0, 1.0, tl.exp(y * tl.log(tl.where(size == 0.0, 1.0, size))))
     whole = tl.floor(y) == y
     odd = tl.floor(y * 0.5) * 2.0 != y
-    signed = tl.where(x < 0.0, tl.where(whole, tl.where(odd, -size, size), float("nan")), size)
+    below = tl.where(x == 0.0, 1.0 / x, x) < 0.0  # a negative zero too
     at_zero = tl.where(y > 0.0, 0.0, tl.where(y < 0.0, float("inf"), y))
-    return tl.where(y == 0.0, 1.0, tl.where(x == 0.0, at_zero, signed))
+    size = tl.where(x == 0.0, at_zero, size)
+    endless = tl.abs(x) == float("inf")
+    signed = tl.where(odd & whole, size * -1.0, tl.where(whole | endless | (x == 0.0), size, float("nan")))
+    return tl.where(y == 0.0, 1.0, tl.where(below, signed, size))
 
 
 @triton.jit

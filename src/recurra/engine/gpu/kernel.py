@@ -16,7 +16,7 @@ from torch.nn import functional
 from recurra.cells.program import Program
 from recurra.engine.gpu.build import ALIGNMENT, OPTIONS, ROWS, Kernel
 from recurra.engine.gradients import weight_gradient
-from recurra.engine.plan import vectors
+from recurra.engine.plan import Place, vectors
 from recurra.errors import BackendError
 
 
@@ -153,11 +153,12 @@ def _weight_gradient(own: Kernel, tensors: Mapping[str, Tensor]) -> Tensor:
     d_rows = tensors["d_hidden" if own.plan.hidden_apart else "d_projected"].flatten(0, 1)  # [B * T, G * H]
     hidden = tensors["hidden_weight"].shape[1]
 
-    def operand(at: int | str) -> Tensor:
-        if isinstance(at, str):
-            return tensors[f"states_{at}"][:, :-1].flatten(0, 1)
-        number = own.plan.saved.index(at)
-        return tensors["saved"].flatten(0, 1)[:, number * hidden : (number + 1) * hidden]
+    def operand(at: Place) -> Tensor:
+        kind, name = at
+        if kind == "saved":
+            return tensors["saved"].flatten(0, 1)[:, int(name) * hidden :][:, :hidden]
+        states = tensors[f"states_{name}"]  # [B, T + 1, H], the initial ones first
+        return (states[:, :-1] if kind == "state" else states[:, 1:]).flatten(0, 1)
 
     return weight_gradient(own.plan, d_rows, operand)
 
