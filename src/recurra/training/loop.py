@@ -19,6 +19,7 @@ from torch import Tensor
 from recurra.errors import RunError, TrainingError
 from recurra.training.config import FitConfig
 from recurra.training.counters import Counters
+from recurra.training.denormals import FlushDenormals
 from recurra.training.display import Display, EventFiles, check_tensorboard
 from recurra.training.interrupt import Interrupt, Interrupted
 from recurra.training.optimiser import OptimiserConfig
@@ -100,6 +101,7 @@ def fit(
     """Train until a limit, from the run's last complete state.
 
     The model ends with the last weights; those that `training.weights` asks for are `run.load_weights()`.
+    Denormal numbers are flushed to 0 in updates (see `denormals`), but not in evaluations, nor after the call.
 
     Args:
         job: the same as when the run was created, up to its weights.
@@ -124,7 +126,8 @@ def fit(
     try:
         loop = _Loop(job, settings, run)
         loop.restore(resume)
-        return loop.train()
+        with loop.flush:
+            return loop.train()
     finally:
         torch.set_num_threads(threads)
 
@@ -171,6 +174,7 @@ class _Loop(Generic[BatchType]):
         self.saving_seconds = 0.0
         self.notes: list[str] = []
         self.interrupt = Interrupt()
+        self.flush = FlushDenormals()
 
     @property
     def run(self) -> RunDirectory:
@@ -331,7 +335,8 @@ class _Loop(Generic[BatchType]):
         generators = pack_generators(self.updater.device)
         self.updater.model.eval()
         try:
-            with torch.no_grad(), self.interrupt.breaking():
+            # Denormal numbers as in `recurra evaluate`.
+            with torch.no_grad(), self.flush.suspended(), self.interrupt.breaking():
                 return {name: float(value) for name, value in self.job.evaluate().items()}
         except Interrupted:
             # The evaluation is made again after resuming, with the same random numbers.

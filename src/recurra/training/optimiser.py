@@ -83,7 +83,7 @@ def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
     """The Euclidean norm of all gradients together, a tensor without dimensions."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
-        return torch.zeros(())
+        return torch.zeros((), device="cpu")
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 

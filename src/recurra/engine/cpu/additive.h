@@ -19,6 +19,7 @@ INLINE vec hidden_unit(const real* projected, const real* key, int64_t a, int64_
 INLINE int64_t share(int64_t count, int64_t slice, int64_t slices) { return count * slice / slices; }
 
 extern "C" void recurra_energies(int64_t begin, int64_t end, void* context) {
+  const FlushDenormals flush;
   const Call& c = *static_cast<const Call*>(context);
   const int64_t rows = c.sources * c.queries, width = c.width;
   for (int64_t row = share(rows, begin, c.slices); row < share(rows, end, c.slices); ++row) {
@@ -39,6 +40,7 @@ extern "C" void recurra_energies(int64_t begin, int64_t end, void* context) {
 }
 
 extern "C" void recurra_d_projected(int64_t begin, int64_t end, void* context) {
+  const FlushDenormals flush;
   const Call& c = *static_cast<const Call*>(context);
   const int64_t rows = c.sources * c.queries, width = c.width;
   for (int64_t row = share(rows, begin, c.slices); row < share(rows, end, c.slices); ++row) {
@@ -57,6 +59,7 @@ extern "C" void recurra_d_projected(int64_t begin, int64_t end, void* context) {
 }
 
 extern "C" void recurra_d_keys(int64_t begin, int64_t end, void* context) {
+  const FlushDenormals flush;
   const Call& c = *static_cast<const Call*>(context);
   const int64_t width = c.width;
   for (int64_t slice = begin; slice < end; ++slice) {

@@ -31,7 +31,7 @@ def _library(double: bool) -> ctypes.CDLL:
     machine = build.machine(double)
     headers = (
         files("recurra.engine.cpu").joinpath(name).read_text(encoding="utf-8")
-        for name in ("vector.h", "additive.h")
+        for name in ("vector.h", "denormals.h", "additive.h")
     )
     defined = (
         f"#define REAL {machine.real}\n#define VECTOR_BYTES {machine.vector_bytes}\n#define NORM_EPSILON 0\n"

@@ -4,6 +4,7 @@
 
 template <void (*RUN)(const Call&, const Slice*, int64_t), int KEPT, int MEANS, int NARROW>
 static void run_slices(int64_t begin, int64_t end, void* context) {
+  const FlushDenormals flush;
   const Call& c = *static_cast<const Call*>(context);
   const int64_t most = most_rows(c), width = padded(c.hidden);
   const int64_t share = whole(c.hidden, c.slices * UNIT) / c.slices;
