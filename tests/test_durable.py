@@ -31,7 +31,8 @@ def state(seed: int) -> State:
     def draw() -> torch.Tensor:
         return torch.randn(3, 5, generator=generator, dtype=torch.float64)
 
-    return State((({"h": draw(), "c": draw().T.contiguous().T}, {"h": draw()[:, ::2]}), ({"h": draw()},)))
+    strided = {"h": draw()[:, ::2], "c": draw().T.contiguous().T}
+    return State((({"h": draw(), "c": draw()}, strided), ({"h": draw(), "c": draw()}, strided)))
 
 
 def test_a_file_is_replaced_whole_and_flushed_before_it_has_its_name(tmp_path, monkeypatch):

@@ -5,8 +5,11 @@ Names are resolved when they are first used, so that `import recurra` costs noth
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
     from recurra import cells as cells, errors as errors
@@ -116,3 +119,37 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+# --- what PyTorch has to know -----------------------------------------------------------------------
+
+
+def _introduce() -> None:
+    """Make recurra's operators and State known to PyTorch: a graph that torch.export has saved asks for them."""
+    import_module("recurra.operators")
+    import_module("recurra.contracts")
+
+
+class _AfterTorch(MetaPathFinder):
+    """Introduces recurra once somebody imports PyTorch, which `import recurra` does not do."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        if fullname != "torch":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec("torch")
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                _introduce()
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+if "torch" in sys.modules:
+    _introduce()
+else:
+    sys.meta_path.insert(0, _AfterTorch())

@@ -5,25 +5,51 @@ B batch, T time, R rows, H hidden, V vocabulary, Tx source length, Ty target len
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import GetAttrKey, register_pytree_node
 
 from recurra.durable import write_aside
-from recurra.errors import StateError
+from recurra.errors import ShapeError, StateError
 
 DIRECTIONS = ("forward", "backward")
+STATE_NAME = re.compile(rf"layers\.(0|[1-9][0-9]*)\.({'|'.join(DIRECTIONS)})\.([^.]+)")
+
+
+def row_numbers(rows: Tensor | Sequence[int], count: int, device: torch.device) -> Tensor:
+    """Numbers of rows `[R]` (int64), from such numbers or from a mask `[B]` (bool), out of so many rows.
+
+    Raises:
+        ShapeError: they are neither, or out of range.
+    """
+    given = rows if isinstance(rows, Tensor) else torch.as_tensor(rows, device=device)
+    if given.dtype == torch.bool and given.shape == (count,):
+        return given.to(device).nonzero().squeeze(1)
+    whole = not given.is_floating_point() and given.dtype != torch.bool
+    if given.ndim != 1 or not (whole or given.numel() == 0):
+        raise ShapeError(
+            f"rows: expected whole numbers [R], or a mask [{count}] of bool, got {given.dtype} {list(given.shape)}."
+        )
+    given = given.to(device, torch.int64)
+    if given.numel() and device.type == "cpu" and not torch.compiler.is_compiling():
+        low, high = (int(bound) for bound in given.aminmax())
+        if low < 0 or high >= count:
+            raise ShapeError(f"rows: expected numbers from 0 to {count - 1}, got {low} to {high}.")
+    return given
 
 
 @dataclass(frozen=True)
 class State:
     """The recurrent state of a stack of layers, an explicit value.
 
-    `layers[layer][direction][name]` is `[B, H]`; direction 0 is forward, 1 backward.
+    `layers[layer][direction][name]` is `[B, H]`; direction 0 is forward, 1 backward. States are found by
+    their names; the order of the names means nothing, and a file does not keep it.
     """
 
     layers: tuple[tuple[dict[str, Tensor], ...], ...]
@@ -53,16 +79,26 @@ class State:
         """The same values, cut off from the graph: where truncated BPTT truncates."""
         return self.map(Tensor.detach)
 
-    def select(self, rows: Tensor) -> State:
-        """The given rows `[R]` (int64), in that order; they may repeat, shrink or grow."""
-        return self.map(lambda tensor: tensor.index_select(0, rows))
+    def select(self, rows: Tensor | Sequence[int]) -> State:
+        """The given rows, in that order; they may repeat, shrink or grow.
+
+        Args:
+            rows: numbers of rows `[R]`, or a mask `[B]` (bool) for those where it is true.
+
+        Raises:
+            ShapeError: there are no such rows.
+        """
+        numbers = row_numbers(rows, self.batch_size, next(self.tensors())[1].device)
+        return self.map(lambda tensor: tensor.index_select(0, numbers))
 
     def where(self, mask: Tensor, other: State) -> State:
         """Rows of this state where `mask` `[B]` (bool) is true, rows of `other` elsewhere.
 
         Raises:
-            StateError: the two states differ in layers, directions, names or shapes.
+            StateError: the two states differ in layers, directions, names or shapes, or `mask` is not `[B]`.
         """
+        if mask.shape != (self.batch_size,):
+            raise StateError(f"mask: expected [{self.batch_size}], a row each, got {list(mask.shape)}.")
         mine, theirs = dict(self.tensors()), dict(other.tensors())
         if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
             raise StateError("other: expected a State of the same layers, names and shapes as this one.")
@@ -89,20 +125,16 @@ class State:
 
     @classmethod
     def from_dict(cls, tensors: Mapping[str, Tensor]) -> State:
-        """The inverse of `as_dict`.
+        """The inverse of `as_dict`, whatever the order of `tensors`.
 
         Raises:
-            StateError: a name is not of the form `layers.<n>.<direction>.<state>`.
+            StateError: a name is not of the form `layers.<n>.<direction>.<state>`, or the layers differ in
+                their directions.
         """
         layers: dict[int, dict[str, dict[str, Tensor]]] = {}
         for key, tensor in tensors.items():
-            parts = key.split(".")
-            if (
-                len(parts) != 4
-                or parts[0] != "layers"
-                or not parts[1].isdigit()
-                or parts[2] not in DIRECTIONS
-            ):
+            parts = STATE_NAME.fullmatch(key)
+            if parts is None:
                 raise StateError(
                     f"{key!r} is not the name of a state; expected layers.<n>.<direction>.<name>."
                 )
@@ -111,6 +143,7 @@ class State:
             raise StateError(
                 "the state's layers are not numbered 0, 1, 2, ...; the file is damaged or foreign."
             )
+        _check_directions(layers)
         return cls(
             tuple(
                 tuple(layers[index][direction] for direction in DIRECTIONS if direction in layers[index])
@@ -143,6 +176,33 @@ class State:
             return cls.from_dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise StateError(f"{path}: not a saved state ({error}).") from error
+        except StateError as error:
+            raise StateError(f"{path}: {error}") from error
+
+
+def _check_directions(layers: Mapping[int, Mapping[str, object]]) -> None:
+    """Raises StateError unless all layers have the same directions, forward among them.
+
+    Their states may differ, as they do in a stack of different cells; what is to run them compares the names.
+    """
+    for index in range(len(layers)):
+        if layers[index].keys() != layers[0].keys() or "forward" not in layers[index]:
+            raise StateError(
+                f"the state's layer {index} has the directions {', '.join(sorted(layers[index]))}; expected forward, "
+                "or forward and backward, the same in all layers."
+            )
+
+
+# So that torch.export, torch.func and their like see the tensors inside.
+register_pytree_node(
+    State,
+    lambda state: ([state.layers], None),
+    lambda children, _: State(*children),
+    serialized_type_name="recurra.State",
+    flatten_with_keys_fn=lambda state: ([(GetAttrKey("layers"), state.layers)], None),
+    to_dumpable_context=lambda _: "",
+    from_dumpable_context=lambda _: None,
+)
 
 
 @dataclass(frozen=True)

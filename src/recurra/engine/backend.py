@@ -12,17 +12,54 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from recurra.cells.cell import Cell
 from recurra.cells.program import Program
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the choice of a backend depends on, besides the program; `ragged`: rows of different lengths."""
+    """What the choice of a backend depends on, besides the program.
+
+    Attributes:
+        device: type of the device.
+        dtype: type of the inputs.
+        return_gates: whether the gates' values are wanted.
+        ragged: rows of different lengths.
+        chunked: states are kept at the borders of chunks only.
+        changes: what regularisation changes in the program or in its weights, by the names of its options.
+        transformations: what PyTorch does with the call besides running it, as `transformations()` names it.
+    """
 
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     return_gates: bool = False
     ragged: bool = False
+    chunked: bool = False
+    changes: tuple[str, ...] = ()
+    transformations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One direction of one layer in one mode: what runs through time.
+
+    Attributes:
+        cell: whose step it is.
+        program: what a step computes, masks included.
+        parameters: by the names a cell gives them; those a program does not use are absent.
+        changes: as in `Options`.
+    """
+
+    cell: Cell
+    program: Program
+    parameters: Mapping[str, Tensor]
+    changes: tuple[str, ...]
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the layer's type and device: PyTorch's defaults where the cell has no parameters."""
+        first = next(iter(self.parameters.values()), None)
+        return torch.empty(0) if first is None else first.detach()
 
 
 @dataclass(frozen=True)
@@ -37,6 +74,7 @@ class Call:
         lengths: `[B]` (int64) on the device of `x`, or None where every row is T long.
         masks: by name, `[B, H]` or, for zoneout, boolean `[B, T, H]`.
         return_gates: whether the gates' values are wanted.
+        cell: whose program and parameters these are; the textbook backend calls it.
     """
 
     program: Program
@@ -46,6 +84,7 @@ class Call:
     lengths: Tensor | None = None
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     return_gates: bool = False
+    cell: Cell | None = None
 
 
 @dataclass(frozen=True)

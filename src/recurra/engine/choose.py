@@ -7,15 +7,19 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 
 import torch
+from torch import Tensor
 
 from recurra.cells.cell import Cell
 from recurra.cells.program import Program
 from recurra.cells.transform import with_recurrent_dropout, with_zoneout
-from recurra.engine import cpu, gpu, reference, vendor
-from recurra.engine.backend import Options
+from recurra.engine import cpu, gpu, reference, textbook, vendor
+from recurra.engine.backend import Call, Options, Result
+from recurra.engine.chunks import run_chunks
 from recurra.errors import BackendError, nearest
 
-BACKENDS: dict[str, ModuleType] = {backend.NAME: backend for backend in (vendor, cpu, gpu, reference)}
+BACKENDS: dict[str, ModuleType] = {
+    backend.NAME: backend for backend in (vendor, cpu, gpu, reference, textbook)
+}
 CHOICES = ("auto", *BACKENDS)
 
 
@@ -59,11 +63,49 @@ def choose(program: Program, options: Options, backend: str = "auto") -> ModuleT
         )
     reason = BACKENDS[backend].can_run(program, options)
     if reason is not None:
+        other = choose(program, options)
         raise BackendError(
-            f"backend {backend!r} cannot run this program: {reason}. "
-            "Use backend='auto'; `recurra explain` tells what runs."
+            f"backend {backend!r} cannot run this program: {reason}. Use backend='auto', which runs it on "
+            f"{other.NAME!r}; `recurra explain` tells what runs."
         )
     return BACKENDS[backend]
+
+
+def run(call: Call, options: Options, backend: str, chunk: int | None = None) -> Result:
+    """Run a call on the backend named, or under "auto" on the first that can.
+
+    Args:
+        call: one direction of one layer.
+        options: what the choice depends on.
+        backend: as `choose` takes it.
+        chunk: keep states every so many steps only, and compute what lies between again for the gradients.
+
+    Raises:
+        BackendError: the named backend cannot run it.
+    """
+    module = choose(call.program, options, backend)
+    if 0 in call.x.shape[:2]:
+        return _without_steps(call)
+    if module is cpu and not options.transformations:
+        reason = cpu.prepare(call.program, options)
+        if reason is not None:  # from now on `can_run` says so
+            module = choose(call.program, options, backend)
+    if chunk is None or chunk >= call.x.shape[1]:
+        result: Result = module.run(call)
+        return result
+    return run_chunks(module.run, call, chunk)
+
+
+def _without_steps(call: Call) -> Result:
+    """No rows, or no steps: states pass through. The gradients of everything are zero, and not missing."""
+    shape = (*call.x.shape[:2], call.states[0].shape[1])
+    tensors = (call.x, *call.parameters.values(), *call.states)
+    nothing = sum(tensor.flatten()[:0].sum() for tensor in tensors)
+    assert isinstance(nothing, Tensor)
+    states = tuple(state + nothing.to(state.dtype) for state in call.states)
+    outputs = call.states[0].new_zeros(shape) + nothing.to(call.states[0].dtype)
+    gates = call.program.gates if call.return_gates else ()
+    return Result(outputs, states, {gate: outputs.detach() for gate in gates})
 
 
 def check(program: Program, options: Options, backend: str) -> None:
@@ -73,6 +115,8 @@ def check(program: Program, options: Options, backend: str) -> None:
         BackendError: the named backend cannot run it, or there is none of that name.
     """
     check_name(backend)
+    if options.device == cpu.DEVICE:
+        cpu.build.obstacle()  # looked for now: under torch.compile it could not be
     if backend != "auto" and BACKENDS[backend].can_run(program, options) is not None:
         choose(program, replace(options, device=BACKENDS[backend].DEVICE or options.device), backend)
 
@@ -109,7 +153,8 @@ def explain(
         program = with_recurrent_dropout(program)
     rates = zoneout if isinstance(zoneout, Mapping) else dict.fromkeys(program.states, zoneout)
     program = with_zoneout(program, rates, training=True)
-    options = Options(device, dtype, return_gates, ragged)
+    changes = ("recurrent_dropout",) * bool(recurrent_dropout) + ("zoneout",) * bool(any(rates.values()))
+    options = Options(device, dtype, return_gates, ragged, changes=changes)
     chosen = choose(program, options)
     verdicts = []
     for name, backend in BACKENDS.items():

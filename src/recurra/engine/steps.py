@@ -1,4 +1,7 @@
-"""One step of a program at a time, with gradients or without: compiled where it can be, otherwise the reference's.
+"""One step of a layer at a time, with gradients or without, on the backend named.
+
+Under "auto" it is compiled where it can be, otherwise the reference's. The vendor's and the gpu backend have no
+kernel of a single step: they run a sequence of length one.
 
 B batch, I input, H hidden.
 """
@@ -6,80 +9,105 @@ B batch, I input, H hidden.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from recurra.cells.program import Program
-from recurra.engine import cpu
-from recurra.engine.backend import Options
+from recurra.engine import cpu, reference, textbook
+from recurra.engine.backend import Call, Layer, Options
 from recurra.engine.choose import choose
 from recurra.engine.reference import OneStep
 from recurra.engine.rounding import check_weights, rounded
+from recurra.errors import BackendError
 
 States = tuple[Tensor, ...]
 Step = Callable[[Tensor, States], States]
 MaskedStep = Callable[[Tensor, States, Mapping[str, Tensor]], States]
 
 
-def one_step(
-    program: Program, parameters: Mapping[str, Tensor], hidden: int, weights: str | None, backend: str
-) -> Step:
+def one_step(layer: Layer, weights: str | None, backend: str) -> Step:
     """A function of x `[B, I]` and the states `[B, H]` that gives the new states.
 
     Args:
-        program: without masks.
-        parameters: by the names a cell gives them.
-        hidden: H.
+        layer: in evaluation mode.
         weights: None or "float32" for as they are, "bfloat16" or "int8".
-        backend: "auto", or the name of one; "vendor" and "gpu" have no single step, the reference goes in its place.
+        backend: "auto", or the name of one.
 
     Raises:
         ConfigError: there are no such weights.
-        BackendError: the named backend cannot run the program.
+        BackendError: the named backend cannot run the program, or not with such weights.
     """
-    like = next(iter(parameters.values()))
-    weights = check_weights(weights, like.dtype)
-    if _compiled(program, like, backend):
+    weights = check_weights(weights, layer.like.dtype)
+    module = _backend(layer, backend)
+    if module is cpu:
         from recurra.engine.cpu.streaming import PackedStep
 
-        return PackedStep(program, parameters, hidden, weights)
-    step = _reference(program, rounded(program, parameters, hidden, weights), hidden)
+        return PackedStep(layer.program, layer.parameters, layer.cell.hidden_size, weights, layer.like)
+    if weights is not None:
+        if module is textbook:
+            raise BackendError(f"backend 'textbook' cannot run with weights={weights!r}; use backend='auto'.")
+        held = rounded(layer.program, layer.parameters, layer.cell.hidden_size, weights)
+        layer = replace(layer, parameters=held)
+    step = _step(module, layer, training=False)
     return torch.no_grad()(lambda x, states: step(x, states, {}))
 
 
-def unrolled_step(
-    program: Program, parameters: Mapping[str, Tensor], hidden: int, backend: str
-) -> MaskedStep:
+def unrolled_step(layer: Layer, backend: str) -> MaskedStep:
     """A function of x `[B, I]`, the states `[B, H]` and the program's masks `[B, H]`, with gradients.
 
     Args:
-        program, parameters, hidden, backend: as for `one_step`.
+        layer: in the mode that it is to run in.
+        backend: "auto", or the name of one.
 
     Raises:
         BackendError: the named backend cannot run the program.
     """
-    if _compiled(program, next(iter(parameters.values())), backend):
+    module = _backend(layer, backend)
+    if module is cpu:
         from recurra.engine.cpu.unroll import PackedUnroll
 
-        return PackedUnroll(program, parameters, hidden)
-    return _reference(program, parameters, hidden)
+        return PackedUnroll(layer.program, layer.parameters, layer.cell.hidden_size, layer.like)
+    return _step(module, layer, layer.cell.training)
 
 
-def _compiled(program: Program, like: Tensor, backend: str) -> bool:
-    options = Options(like.device.type, like.dtype)
-    named = choose(program, options, backend)
-    return named is cpu or (backend == "auto" and cpu.can_run(program, options) is None)
+def _backend(layer: Layer, name: str) -> ModuleType:
+    """The backend named; under "auto" the compiled step or the reference."""
+    options = Options(layer.like.device.type, layer.like.dtype, changes=layer.changes)
+    if name != "auto":
+        return choose(layer.program, options, name)
+    compiled = cpu.can_run(layer.program, options) is None and cpu.prepare(layer.program, options) is None
+    return cpu if compiled else reference
 
 
-def _reference(program: Program, parameters: Mapping[str, Tensor], hidden: int) -> MaskedStep:
-    step = OneStep(program, parameters, hidden)
+def _step(module: ModuleType, layer: Layer, training: bool) -> MaskedStep:
+    if module is reference:
+        return _reference(layer)
+    drawn_at_each_step = {node.name for node in layer.program.nodes if node.op == "step_mask"}
+
+    def run(x: Tensor, states: States, masks: Mapping[str, Tensor]) -> States:
+        held = {name: mask[:, None] if name in drawn_at_each_step else mask for name, mask in masks.items()}
+        call = Call(layer.program, layer.parameters, x[:, None], states, None, held, cell=layer.cell)
+        mode = layer.cell.training
+        layer.cell.training = training  # the textbook's loop calls the cell, which may ask for it
+        try:
+            states_after: States = module.run(call).states
+            return states_after
+        finally:
+            layer.cell.training = mode
+
+    return run
+
+
+def _reference(layer: Layer) -> MaskedStep:
+    step = OneStep(layer.program, layer.parameters, layer.cell.hidden_size)
 
     def run(x: Tensor, states: States, masks: Mapping[str, Tensor]) -> States:
         values = step.evaluate(step.project(x), states, masks)
         return tuple(
             values[index].to(state.dtype).expand_as(state)
-            for index, state in zip(program.outputs, states, strict=True)
+            for index, state in zip(layer.program.outputs, states, strict=True)
         )
 
     return run

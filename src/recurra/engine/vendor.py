@@ -16,6 +16,7 @@ from recurra.cells.lstm import LSTM
 from recurra.cells.program import Program
 from recurra.cells.trace import trace
 from recurra.engine.backend import Call, Options, Result
+from recurra.engine.transformations import COMPILE, EXPORT, FORWARD_MODE, VMAP
 
 NAME = "vendor"
 DEVICE = None
@@ -46,6 +47,13 @@ def can_run(program: Program, options: Options) -> str | None:
         return "its kernels do not give out the gates"
     if options.dtype not in DTYPES:
         return f"its kernels do not take {options.dtype}"
+    if VMAP in options.transformations:
+        return f"its kernels do not go through {VMAP}"
+    beyond_onednn = {COMPILE, EXPORT, FORWARD_MODE}.intersection(options.transformations)
+    if beyond_onednn and options.device == "cpu" and kernel_name(program) == "lstm":
+        return f"its LSTM for the CPU does not go through {min(beyond_onednn)}"
+    if options.device == "meta":
+        return "its kernels compute numbers, which the device meta has not"
     return None
 
 

@@ -134,11 +134,12 @@ def trajectories(rnn: Recurrent, x: Tensor) -> list[Trajectory]:
     found = []
     start = rnn.first_state(x.shape[0])
     inputs = x.detach()
-    for layer, cells in enumerate(rnn.cells):
+    for layer in range(rnn.num_layers):
         outputs = []
-        for direction, cell in enumerate(cells):  # type: ignore[var-annotated, arg-type]
-            program = rnn.regularisation.program(cell.program, training=False)
-            parameters = {name: tensor.detach() for name, tensor in cell.named_tensors().items()}
+        for direction in range(rnn.directions):
+            one = rnn.layer(layer, direction, training=False)
+            cell, program = one.cell, one.program
+            parameters = {name: tensor.detach() for name, tensor in one.parameters.items()}
             initial = tuple(start.layers[layer][direction][name].detach() for name in program.states)
             read = inputs.flip(1) if direction else inputs
             borders, output = _run(OneStep(program, parameters, cell.hidden_size), read, initial)

@@ -22,7 +22,7 @@ def dropout(x: Tensor, rate: float, training: bool = True) -> Tensor:
     """
     if not training or not rate:
         return x
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.dropout(x, rate)
     return x * dropout_mask(x, x.shape, rate)
 
@@ -37,8 +37,11 @@ def dropout_mask(like: Tensor, shape: torch.Size | tuple[int, ...], rate: float)
     """
     if like.device.type != "cpu":
         return like.new_empty(shape).bernoulli_(1.0 - rate).div_(1.0 - rate)
+    if torch.compiler.is_compiling():  # which sees no in-place drawing
+        kept = torch.rand(shape, device=like.device) >= rate
+        return kept.to(like.dtype) / (1.0 - rate)
     count = torch.Size(shape).numel()
-    words = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+    words = torch.empty(-(-count // 4), dtype=torch.int64, device="cpu").random_(-(2**63), None)
     dropped = min(max(round(rate * LEVELS), 1), LEVELS - 1) - LEVELS // 2
     kept = words.view(torch.int16)[:count] >= dropped
-    return (kept * torch.tensor(1.0 / (1.0 - rate), dtype=like.dtype)).view(shape)
+    return (kept * torch.tensor(1.0 / (1.0 - rate), dtype=like.dtype, device="cpu")).view(shape)

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from recurra.cells.cell import Cell
 from recurra.cells.program import Program
-from recurra.contracts import DIRECTIONS, State
-from recurra.engine import Call, Options, Result, choose
-from recurra.engine.choose import check, check_name
-from recurra.engine.chunks import run_chunks
-from recurra.errors import CellError, ConfigError, ShapeError, StateError
+from recurra.contracts import DIRECTIONS, State, row_numbers
+from recurra.engine import Call, Layer, Options, Result, choose, run
+from recurra.engine.choose import check
+from recurra.engine.transformations import transformations
+from recurra.errors import BackendError, CellError, StateError
+from recurra.layers.arguments import check_arguments, check_input, check_lengths, widths
 from recurra.layers.dropout import dropout, dropout_mask
-from recurra.layers.regularisation import Regularisation, check_probability
+from recurra.layers.regularisation import Regularisation
 from recurra.layers.reversal import reverse
 from recurra.layers.streaming import Streaming
 from recurra.layers.unroll import Unrolled
 
-INITIAL_STATES = ("zero", "learned", "random")
 RANDOM_STATE_DEVIATION = 0.1
 
 Gates = tuple[tuple[dict[str, Tensor], ...], ...]
@@ -73,7 +73,7 @@ class Recurrent(nn.Module):
         if not (isinstance(cell, type) and issubclass(cell, Cell)):
             raise CellError(f"cell: expected a subclass of recurra.Cell, got {cell!r}.")
         self.input_size = input_size
-        self.hidden_sizes = _widths(hidden_size, num_layers)
+        self.hidden_sizes = widths(hidden_size, num_layers)
         self.num_layers = len(self.hidden_sizes)
         self.bidirectional = bidirectional
         self.directions = 2 if bidirectional else 1
@@ -84,61 +84,111 @@ class Recurrent(nn.Module):
         self.chunk = chunk
         self.backend = backend
         self.residual = residual
-        self._check_arguments()
-        widths = (input_size, *(self.directions * size for size in self.hidden_sizes))
+        check_arguments(self)
+        self._widths = (input_size, *(self.directions * size for size in self.hidden_sizes))
         self.cells = nn.ModuleList(
-            nn.ModuleList(cell(widths[layer], size) for _ in range(self.directions))
+            nn.ModuleList(cell(self._widths[layer], size) for _ in range(self.directions))
             for layer, size in enumerate(self.hidden_sizes)
         )
-        program = self._cell(0, 0).program
-        self.regularisation.check(program, cell.__name__)
-        self._programs = {mode: self.regularisation.program(program, mode) for mode in (False, True)}
         self.learned_states = nn.ParameterDict()
         if initial_state == "learned":
             for key, zero in self.zero_state(1).tensors():
                 self.learned_states[key.replace(".", "_")] = nn.Parameter(zero[0].clone())
         self._carried: State | None = None
-        check(self._programs[self.training], _options(next(self.parameters()), False, False), self.backend)
+        self._starting_anew: Tensor | None = None  # [B], rows of the carried state that `reset` has forgotten
+        self._programs: dict[tuple[int, int, bool], tuple[Program, Program]] = {}
+        self._prepare()
 
-    def _check_arguments(self) -> None:
-        check_probability("dropout", self.dropout)
-        check_name(self.backend)
-        if self.initial_state not in INITIAL_STATES:
-            raise ConfigError(
-                f"initial_state: expected one of {', '.join(INITIAL_STATES)}, got {self.initial_state!r}."
+    def _prepare(self) -> None:
+        """Make all programs, and see that the named backend can run them; torch.compile finds both done."""
+        for layer in range(self.num_layers):
+            for direction in range(self.directions):
+                for training in (not self.training, self.training):
+                    program = self._program(layer, direction, training)
+                check(program, self._options(self._sample(), (), False, False), self.backend)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._prepare()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Recurrent:
+        """What `.to()`, `.double()` and their like call; the carried state goes with the weights."""
+        super()._apply(fn, recurse)
+        self._carried = None if self._carried is None else self._carried.map(fn)
+        self._starting_anew = None if self._starting_anew is None else fn(self._starting_anew)
+        return self
+
+    # --- layers -----------------------------------------------------------------------------------
+
+    def _cell(self, layer: int, direction: int) -> Cell:
+        # Not `self.cells[layer][direction]`, which takes as long as a small product; a call asks several times.
+        cell = self.cells._modules[str(layer)]._modules[str(direction)]
+        sizes = self._widths[layer], self.hidden_sizes[layer]
+        if not isinstance(cell, Cell) or (cell.input_size, cell.hidden_size) != sizes:
+            found = (
+                f"{cell.input_size} and {cell.hidden_size}" if isinstance(cell, Cell) else "another module"
             )
-        if self.chunk is not None and (not isinstance(self.chunk, int) or self.chunk < 1):
-            raise ConfigError(
-                f"chunk: expected a whole number of steps, at least 1, or None, got {self.chunk!r}."
+            raise CellError(
+                f"cells[{layer}][{direction}]: expected a cell with input_size {sizes[0]} and hidden_size {sizes[1]}, "
+                f"got {type(cell).__name__} with {found}."
             )
-        if self.dropout and self.num_layers == 1:
-            raise ConfigError(
-                "dropout acts between layers and there is only one; use regularisation=, or more layers."
+        return cell
+
+    def _program(self, layer: int, direction: int, training: bool) -> Program:
+        """What a step computes, dropout and zoneout included."""
+        cell = self._cell(layer, direction)
+        own = cell.program_in(cell.training if training == self.training else training)
+        known = self._programs.get((layer, direction, training))
+        if known is None or known[0] is not own:
+            self.regularisation.check(own, type(cell).__name__)
+            known = own, self.regularisation.program(own, training)
+            self._programs[layer, direction, training] = known
+        return known[1]
+
+    def layer(self, number: int, direction: int = 0, training: bool | None = None) -> Layer:
+        """What runs through time as one direction of a layer: its cell, its program and its tensors as they are now.
+
+        Args:
+            number: of the layer, from 0.
+            direction: 0 is forward, 1 backward.
+            training: as in training or as in evaluation; None for the mode that the layer is in.
+
+        Raises:
+            CellError: the cell's step or its tensors have been changed into something that cannot run.
+            BackendError: the cell has hooks that would not run.
+        """
+        training = self.training if training is None else training
+        cell = self._cell(number, direction)
+        program = self._program(number, direction, training)
+        if self.backend != "textbook" and cell.unseen_hooks:
+            raise BackendError(
+                f"cells[{number}][{direction}] has a {cell.unseen_hooks[0]}, which runs only where the cell itself is "
+                "called; use backend='textbook', which calls it at every step, or register it on the layer."
             )
-        if self.residual and self.num_layers == 1:
-            raise ConfigError(
-                "residual joins a layer to the one below and there is only one; use more layers."
-            )
-        if self.residual and len(set(self.hidden_sizes)) > 1:
-            raise ConfigError(
-                f"residual: the layers must be equally wide, got hidden_size {list(self.hidden_sizes)}."
-            )
-        if self.bidirectional and self.stateful:
-            raise ConfigError(
-                "stateful: a bidirectional layer cannot carry its state from call to call, since the backward "
-                "direction needs the whole sequence; use one direction."
-            )
+        changes = self.regularisation.changes(program, training)
+        return Layer(cell, program, cell.named_tensors(), changes)
 
     # --- states -----------------------------------------------------------------------------------
 
-    def _cell(self, layer: int, direction: int) -> Cell:
-        cell = self.cells[layer][direction]  # type: ignore[index]
-        assert isinstance(cell, Cell)
-        return cell
+    def _sample(self, like: Tensor | None = None) -> Tensor:
+        """A tensor of the layers' type and device: a parameter; where they have none `like`, or PyTorch's defaults."""
+        sample = self._parameter()
+        sample = like if sample is None else sample
+        return torch.empty(0) if sample is None else sample
 
-    def zero_state(self, batch_size: int) -> State:
-        """The state with which a sequence starts: zeros, `[B, H]` per layer, direction and name."""
-        sample = next(self.parameters())
+    def _parameter(self) -> Tensor | None:
+        """Some parameter, if there is one; of the first cell, if it has one by itself, which is found at once."""
+        for parameter in self._cell(0, 0)._parameters.values():
+            if parameter is not None:
+                return parameter
+        return next(self.parameters(), None)
+
+    def zero_state(self, batch_size: int, like: Tensor | None = None) -> State:
+        """The state with which a sequence starts: zeros, `[B, H]` per layer, direction and name.
+
+        `like` gives type and device to the states of cells that have no parameters.
+        """
+        sample = self._sample(like)
         return State(
             tuple(
                 tuple(
@@ -149,9 +199,9 @@ class Recurrent(nn.Module):
             )
         )
 
-    def first_state(self, batch_size: int, training: bool = False) -> State:
+    def first_state(self, batch_size: int, training: bool = False, like: Tensor | None = None) -> State:
         """The state with which a call starts that is given none: zero, learned, or in training random."""
-        zero = self.zero_state(batch_size)
+        zero = self.zero_state(batch_size, like)
         if self.initial_state == "learned":
             learned = {
                 key: self.learned_states[key.replace(".", "_")].expand_as(value)
@@ -162,17 +212,36 @@ class Recurrent(nn.Module):
             return zero.map(lambda value: torch.randn_like(value) * RANDOM_STATE_DEVIATION)
         return zero
 
-    def reset(self, rows: Tensor | None = None) -> None:
-        """Forget the carried state, of all rows or of the given ones (`[R]` int64, or a mask `[B]`)."""
+    def reset(self, rows: Tensor | Sequence[int] | None = None) -> None:
+        """Forget the carried state: those rows start the next call as a sequence starts.
+
+        Args:
+            rows: numbers of rows `[R]`, or a mask `[B]` (bool); None for all.
+
+        Raises:
+            ShapeError: there are no such rows.
+        """
         if rows is None or self._carried is None:
-            self._carried = None
+            self._carried = self._starting_anew = None
             return
-        fresh = self.first_state(self._carried.batch_size, self.training).detach()
-        mask = rows
-        if rows.dtype != torch.bool:
-            mask = torch.zeros(self._carried.batch_size, dtype=torch.bool, device=rows.device)
-            mask[rows] = True
-        self._carried = fresh.where(mask, self._carried)
+        mask = self._starting_anew
+        if mask is None:
+            device = next(self._carried.tensors())[1].device
+            mask = torch.zeros(self._carried.batch_size, dtype=torch.bool, device=device)
+        mask = mask.clone()
+        mask[row_numbers(rows, self._carried.batch_size, mask.device)] = True
+        self._starting_anew = mask
+
+    def _start(self, x: Tensor) -> State:
+        """The state with which a call starts that is given none."""
+        if self._carried is None or not self.stateful:
+            return self.first_state(x.shape[0], self.training, like=x)
+        carried = self._carried.map(_usable)
+        if self._starting_anew is None:
+            return carried
+        # Drawn or looked up now, so that a learned state has its present value and gets its gradient.
+        fresh = self.first_state(carried.batch_size, self.training, like=x)
+        return fresh.where(_usable(self._starting_anew), carried)
 
     def check_state(self, state: State, batch_size: int) -> None:
         """Raise unless `state` fits these layers and the batch.
@@ -182,7 +251,7 @@ class Recurrent(nn.Module):
         """
         if not isinstance(state, State):
             raise StateError(f"state: expected a State, got {type(state).__name__}; see recurra.State.")
-        zero = self.zero_state(0)
+        zero = self.zero_state(0, like=next(state.tensors())[1])
         expected = {key: tuple(value.shape[1:]) for key, value in zero.tensors()}
         given = {key: tuple(value.shape[1:]) for key, value in state.tensors()}
         if expected != given:
@@ -209,10 +278,14 @@ class Recurrent(nn.Module):
         Raises:
             BackendError: the backend asked for cannot run it.
         """
-        program = self._programs[self.training]
-        return str(
-            choose(program, _options(next(self.parameters()), return_gates, ragged), self.backend).NAME
-        )
+        program = self._program(0, 0, self.training)
+        changes = self.regularisation.changes(program, self.training)
+        options = self._options(self._sample(), changes, return_gates, ragged)
+        return str(choose(program, options, self.backend).NAME)
+
+    def _options(self, x: Tensor, changes: tuple[str, ...], return_gates: bool, ragged: bool) -> Options:
+        chunked = self.chunk is not None
+        return Options(x.device.type, x.dtype, return_gates, ragged, chunked, changes, transformations())
 
     def forward(
         self, x: Tensor, state: State | None = None, lengths: Tensor | None = None, return_gates: bool = False
@@ -235,13 +308,10 @@ class Recurrent(nn.Module):
             StateError: `state` does not fit; a carried state has another number of rows.
             BackendError: the named backend cannot run this call.
         """
-        lengths = self._check_input(x, lengths)
+        check_input(x, self.input_size, self._parameter())
+        lengths = check_lengths(lengths, x)
         if state is None:
-            state = (
-                self._carried
-                if self.stateful and self._carried is not None
-                else self.first_state(x.shape[0], self.training)
-            )
+            state = self._start(x)
         self.check_state(state, x.shape[0])
         if lengths is not None:
             past = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]
@@ -261,32 +331,8 @@ class Recurrent(nn.Module):
         x = self._variational(x, self.regularisation.output_dropout)
         new_state = State(tuple(final))
         if self.stateful:
-            self._carried = new_state.detach()
+            self._carried, self._starting_anew = new_state.detach(), None
         return (x, new_state, tuple(gates)) if return_gates else (x, new_state)
-
-    def _check_input(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """`lengths` on the device of `x`, or None where it says nothing."""
-        if x.ndim != 3 or x.shape[2] != self.input_size:
-            raise ShapeError(f"x: expected [batch, time, {self.input_size}], got {list(x.shape)}.")
-        parameter = next(self.parameters())
-        if x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise ShapeError(f"x: expected {parameter.dtype}, the type of the weights, got {x.dtype}.")
-        if lengths is None:
-            return None
-        if not isinstance(lengths, Tensor):
-            raise ShapeError(f"lengths: expected a tensor [batch], got {type(lengths).__name__}.")
-        if lengths.shape != (x.shape[0],) or lengths.is_floating_point() or lengths.dtype == torch.bool:
-            raise ShapeError(
-                f"lengths: expected {x.shape[0]} whole numbers, got {lengths.dtype} {list(lengths.shape)}."
-            )
-        if lengths.numel() == 0:
-            return None
-        shortest, longest = (int(bound) for bound in lengths.aminmax())
-        if shortest < 0 or longest > x.shape[1]:
-            raise ShapeError(
-                f"lengths: expected 0 to {x.shape[1]} (the time axis of x), got {shortest} to {longest}."
-            )
-        return None if shortest == x.shape[1] else lengths.to(x.device, torch.int64)
 
     def _variational(self, x: Tensor, rate: float) -> Tensor:
         """One mask `[B, features]` for all steps."""
@@ -309,7 +355,8 @@ class Recurrent(nn.Module):
             backward = DIRECTIONS[direction] == "backward"
             cell = self._cell(layer, direction)
             initial = tuple(states[direction][name] for name in cell.state)
-            result = self._run(cell, reverse(x, lengths) if backward else x, initial, lengths, return_gates)
+            read = reverse(x, lengths) if backward else x
+            result = self._run(self.layer(layer, direction), read, initial, lengths, return_gates)
             outputs.append(reverse(result.outputs, lengths) if backward else result.outputs)
             finals.append(dict(zip(cell.state, result.states, strict=True)))
             gates.append({k: reverse(v, lengths) if backward else v for k, v in result.gates.items()})
@@ -317,24 +364,22 @@ class Recurrent(nn.Module):
         return joined, tuple(finals), tuple(gates)
 
     def _run(
-        self, cell: Cell, x: Tensor, states: tuple[Tensor, ...], lengths: Tensor | None, return_gates: bool
+        self,
+        layer: Layer,
+        x: Tensor,
+        states: tuple[Tensor, ...],
+        lengths: Tensor | None,
+        return_gates: bool,
     ) -> Result:
         """One direction of one layer: masks drawn, backend chosen, chunks run."""
-        program, parameters = self._programs[self.training], cell.named_tensors()
-        backend = choose(program, _options(x, return_gates, lengths is not None), self.backend)
-        batch, time, hidden = x.shape[0], x.shape[1], cell.hidden_size
+        parameters, shape = layer.parameters, (x.shape[0], x.shape[1], layer.cell.hidden_size)
         masks: dict[str, Tensor] = {}
         if self.training:
-            masks = self.regularisation.masks(program, (batch, time, hidden), states[0])
+            masks = self.regularisation.masks(layer.program, shape, states[0])
             parameters = self.regularisation.drop_weights(parameters)
-        if batch == 0 or time == 0:
-            empty = {gate: x.new_zeros(batch, time, hidden) for gate in program.gates} if return_gates else {}
-            return Result(x.new_zeros(batch, time, hidden), states, empty)
-        call = Call(program, parameters, x, states, lengths, masks, return_gates)
-        if self.chunk is None or self.chunk >= time:
-            result: Result = backend.run(call)
-            return result
-        return run_chunks(backend.run, call, self.chunk)
+        call = Call(layer.program, parameters, x, states, lengths, masks, return_gates, layer.cell)
+        options = self._options(x, layer.changes, return_gates, lengths is not None)
+        return run(call, options, self.backend, self.chunk)
 
     def streaming(self, weights: str | None = None) -> Streaming:
         """One step at a time, without gradients: `step(x_t, state=None)` → output, state.
@@ -356,21 +401,6 @@ class Recurrent(nn.Module):
         """
         return Unrolled(self)
 
-    @property
-    def program(self) -> Program:
-        """What a step computes in the mode of the layer, dropout and zoneout included."""
-        return self._programs[self.training]
-
-    def steps(
-        self, make: Callable[[Program, dict[str, Tensor], int], Any], training: bool | None = None
-    ) -> list[Any]:
-        """What `make` makes of each layer's program, parameters and width; `training` is the layer's own if None."""
-        program = self._programs[self.training if training is None else training]
-        return [
-            make(program, self._cell(layer, 0).named_tensors(), width)
-            for layer, width in enumerate(self.hidden_sizes)
-        ]
-
     def extra_repr(self) -> str:  # noqa: D102
         return (
             f"{type(self._cell(0, 0)).__name__}, {self.input_size}, {list(self.hidden_sizes)}, "
@@ -378,23 +408,6 @@ class Recurrent(nn.Module):
         )
 
 
-def _options(x: Tensor, return_gates: bool, ragged: bool) -> Options:
-    return Options(x.device.type, x.dtype, return_gates, ragged)
-
-
-def _widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
-    """One width per layer."""
-    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
-        raise ConfigError(f"num_layers: expected a whole number of at least 1, got {num_layers!r}.")
-    if not isinstance(hidden_size, Sequence):
-        widths = (hidden_size,) * num_layers
-    else:
-        widths = tuple(hidden_size)
-        if not widths or num_layers not in (1, len(widths)):
-            raise ConfigError(
-                f"hidden_size: expected {num_layers} widths, one per layer, got {list(widths)}."
-            )
-    for width in widths:
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise ConfigError(f"hidden_size: expected a whole number of at least 1, got {width!r}.")
-    return widths
+def _usable(tensor: Tensor) -> Tensor:
+    """The tensor, copied where it was made in inference mode, outside which autograd cannot work with it."""
+    return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor

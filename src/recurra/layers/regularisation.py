@@ -70,6 +70,15 @@ class Regularisation:
                     f"zoneout: {cell_name} has no state {name!r}; its states: {known}.{nearest(name, program.states)}"
                 )
 
+    def changes(self, program: Program, training: bool) -> tuple[str, ...]:
+        """The names of the options that change a step, or the weights that it uses."""
+        acting = {
+            "recurrent_dropout": training and self.recurrent_dropout,
+            "zoneout": self.zoneout_rates(program),
+            "weight_drop": training and self.weight_drop,
+        }
+        return tuple(name for name, acts in acting.items() if acts)
+
     def program(self, program: Program, training: bool) -> Program:
         """The program with recurrent dropout and zoneout in it."""
         if training and self.recurrent_dropout:
@@ -93,12 +102,12 @@ class Regularisation:
                 masks[zoneout_mask(name)] = torch.rand(batch, time, hidden, device=like.device) < rate
         return masks
 
-    def drop_weights(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    def drop_weights(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The parameters with dropout on the hidden weights; the module's own are not changed."""
         if not self.weight_drop:
             return parameters
         dropped = dropout(parameters["hidden_weight"], self.weight_drop)
-        return parameters | {"hidden_weight": dropped}
+        return {**parameters, "hidden_weight": dropped}
 
 
 def check_probability(name: str, value: float) -> None:

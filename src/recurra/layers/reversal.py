@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recurra.engine.transformations import transformations
+
 
 def reverse(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Each row `[T, ...]` of `x` backwards up to its length; what lies past it stays."""
@@ -18,8 +20,15 @@ def reverse(x: Tensor, lengths: Tensor | None) -> Tensor:
     time = torch.arange(x.shape[1], device=x.device)
     steps = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # [B, T]
     rows = torch.arange(x.shape[0], device=x.device) * x.shape[1]
-    reversed_: Tensor = _Permuted.apply(x, (rows[:, None] + steps).flatten())
+    order = (rows[:, None] + steps).flatten()
+    if transformations():  # PyTorch's own operators go through all of them
+        return _permuted(x, order)
+    reversed_: Tensor = _Permuted.apply(x, order)
     return reversed_
+
+
+def _permuted(x: Tensor, order: Tensor) -> Tensor:
+    return x.flatten(0, 1).index_select(0, order).view_as(x)
 
 
 class _Permuted(torch.autograd.Function):
@@ -31,7 +40,7 @@ class _Permuted(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, order: Tensor) -> Tensor:
         ctx.save_for_backward(order)
-        return x.flatten(0, 1).index_select(0, order).view_as(x)
+        return _permuted(x, order)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

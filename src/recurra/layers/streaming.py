@@ -11,48 +11,11 @@ from torch import Tensor
 
 from recurra.contracts import State
 from recurra.engine.steps import one_step
-from recurra.errors import ConfigError, ShapeError, StateError
+from recurra.errors import ShapeError
+from recurra.layers.snapshot import Snapshot, check_one_direction
 
 if TYPE_CHECKING:
     from recurra.layers.recurrent import Recurrent
-
-
-class Snapshot:
-    """The parameters of layers that go one step at a time as they are now, to notice when they are no more.
-
-    Args:
-        rnn: whose parameters.
-        method: what has to be called again then.
-
-    Raises:
-        ConfigError: the layers are bidirectional.
-    """
-
-    def __init__(self, rnn: Recurrent, method: str) -> None:
-        if rnn.bidirectional:
-            raise ConfigError(
-                f"{method}: a bidirectional layer cannot go one step at a time, since the backward direction "
-                "needs the whole sequence; use one direction."
-            )
-        self._parameters = tuple(rnn.parameters())
-        self._method = method
-        self._seen = self._versions()
-
-    def _versions(self) -> list[tuple[int, int]]:
-        """How often every parameter has been written to, and where it lies."""
-        return [(one._version, one.data_ptr()) for one in self._parameters]
-
-    def check(self) -> None:
-        """Raise once the parameters have changed.
-
-        Raises:
-            StateError: they have.
-        """
-        if self._versions() != self._seen:
-            raise StateError(
-                f"{self._method}: the parameters have changed since their weights were packed; "
-                f"call {self._method}() again."
-            )
 
 
 class Streaming:
@@ -63,14 +26,14 @@ class Streaming:
     """
 
     def __init__(self, rnn: Recurrent, weights: str | None = None) -> None:
-        self._snapshot = Snapshot(rnn, "streaming")
+        check_one_direction(rnn, "streaming")
+        layers = [rnn.layer(number, training=False) for number in range(rnn.num_layers)]
+        self._snapshot = Snapshot(rnn, "streaming", training=False)
         self._rnn = rnn
-        self._names = rnn.program.states
-        self._steps = rnn.steps(
-            lambda program, parameters, hidden: one_step(program, parameters, hidden, weights, rnn.backend),
-            training=False,
-        )
-        self._dtype = next(rnn.parameters()).dtype
+        self._inputs, self._residual = rnn.input_size, rnn.residual
+        self._names = [layer.program.states for layer in layers]
+        self._steps = [one_step(layer, weights, rnn.backend) for layer in layers]
+        self._dtype, self._device = layers[0].like.dtype, layers[0].like.device
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One step.
@@ -86,31 +49,40 @@ class Streaming:
             ShapeError, StateError: a shape does not fit; the parameters have changed since the weights were packed.
         """
         self._snapshot.check()
-        if x_t.ndim != 2 or x_t.shape[1] != self._rnn.input_size or x_t.dtype != self._dtype:
+        shape = x_t.shape
+        fits = x_t.dtype is self._dtype and x_t.device == self._device
+        if len(shape) != 2 or shape[1] != self._inputs or not fits:
             raise ShapeError(
-                f"x_t: expected [batch, {self._rnn.input_size}] of {self._dtype}, got {list(x_t.shape)} of {x_t.dtype}."
+                f"x_t: expected [batch, {self._rnn.input_size}] of {self._dtype} on {self._device}, "
+                f"got {list(x_t.shape)} of {x_t.dtype} on {x_t.device}."
             )
-        rows = x_t.shape[0]
+        rows = shape[0]
         if state is None:
-            state = self._rnn.first_state(rows).detach()
+            state = self._rnn.first_state(rows, like=x_t).detach()
         elif not self._fits(state, rows):
             self._rnn.check_state(state, rows)
         layers = []
-        for layer, (step, (states,)) in enumerate(zip(self._steps, state.layers, strict=True)):
-            new = step(x_t, tuple([states[name] for name in self._names]))
-            x_t = new[0] + x_t.detach() if self._rnn.residual and layer > 0 else new[0]
-            layers.append((dict(zip(self._names, new, strict=True)),))
+        for layer, (step, names, (states,)) in enumerate(
+            zip(self._steps, self._names, state.layers, strict=True)
+        ):
+            new = step(x_t, tuple([states[name] for name in names]))
+            x_t = new[0] + x_t.detach() if self._residual and layer > 0 else new[0]
+            layers.append((dict(zip(names, new, strict=True)),))
         return x_t, State(tuple(layers))
 
     def _fits(self, state: State, rows: int) -> bool:
         """Whether the state is certainly right; what `check_state` would say takes longer than a step."""
         if not isinstance(state, State) or len(state.layers) != len(self._steps):
             return False
-        for directions, width in zip(state.layers, self._rnn.hidden_sizes, strict=True):
-            if len(directions) != 1 or tuple(directions[0]) != self._names:
+        for directions, names, width in zip(state.layers, self._names, self._rnn.hidden_sizes, strict=True):
+            if len(directions) != 1 or tuple(directions[0]) != names:
                 return False
             for value in directions[0].values():
-                if value.shape != (rows, width) or value.dtype != self._dtype:
+                if (
+                    value.shape != (rows, width)
+                    or value.dtype is not self._dtype
+                    or value.device != self._device
+                ):
                     return False
         return True
 

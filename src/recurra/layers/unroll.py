@@ -6,6 +6,7 @@ feeding, scheduled sampling, memory controllers. B batch, I input, H hidden.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -14,7 +15,7 @@ from recurra.contracts import State
 from recurra.engine.steps import unrolled_step
 from recurra.errors import ShapeError
 from recurra.layers.dropout import dropout, dropout_mask
-from recurra.layers.streaming import Snapshot
+from recurra.layers.snapshot import Snapshot, check_one_direction
 
 if TYPE_CHECKING:
     from recurra.layers.recurrent import Recurrent
@@ -31,19 +32,16 @@ class Unrolled:
     """
 
     def __init__(self, rnn: Recurrent) -> None:
-        self._snapshot = Snapshot(rnn, "unroll")
+        check_one_direction(rnn, "unroll")
         self._rnn = rnn
         self._training = rnn.training
-        self._program = rnn.program
-        regularisation = rnn.regularisation
-        self._steps = rnn.steps(
-            lambda program, parameters, hidden: unrolled_step(
-                program,
-                regularisation.drop_weights(parameters) if rnn.training else parameters,
-                hidden,
-                rnn.backend,
-            )
-        )
+        layers = [rnn.layer(number) for number in range(rnn.num_layers)]
+        if rnn.training:
+            drop = rnn.regularisation.drop_weights
+            layers = [replace(layer, parameters=drop(layer.parameters)) for layer in layers]
+        self._programs = [layer.program for layer in layers]
+        self._snapshot = Snapshot(rnn, "unroll", rnn.training)
+        self._steps = [unrolled_step(layer, rnn.backend) for layer in layers]
         self._masks: dict[str, Tensor] = {}  # those that hold for all steps
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -64,18 +62,19 @@ class Unrolled:
         if x_t.ndim != 2 or x_t.shape[1] != rnn.input_size:
             raise ShapeError(f"x_t: expected [batch, {rnn.input_size}], got {list(x_t.shape)}.")
         if state is None:
-            state = rnn.first_state(x_t.shape[0], self._training)
+            state = rnn.first_state(x_t.shape[0], self._training, like=x_t)
         rnn.check_state(state, x_t.shape[0])
         layers = []
         for layer, (step, (states,)) in enumerate(zip(self._steps, state.layers, strict=True)):
-            values = tuple(states[name] for name in self._program.states)
+            names = self._programs[layer].states
+            values = tuple(states[name] for name in names)
             x = self._dropped(f"input {layer}", x_t, rnn.regularisation.input_dropout)
             new = step(x, values, self._step_masks(layer, values[0]))
             output = new[0] + x_t if rnn.residual and layer > 0 else new[0]
             if layer < rnn.num_layers - 1:
                 output = dropout(output, rnn.dropout, self._training)
             x_t = output
-            layers.append((dict(zip(self._program.states, new, strict=True)),))
+            layers.append((dict(zip(names, new, strict=True)),))
         return self._dropped("output", x_t, rnn.regularisation.output_dropout), State(tuple(layers))
 
     def _dropped(self, name: str, x: Tensor, rate: float) -> Tensor:
@@ -89,9 +88,10 @@ class Unrolled:
 
     def _step_masks(self, layer: int, like: Tensor) -> dict[str, Tensor]:
         """The program's masks at one step; what is dropped in the products is so at every step."""
-        if not self._program.masks:
+        program = self._programs[layer]
+        if not program.masks:
             return {}
-        masks = self._rnn.regularisation.masks(self._program, (like.shape[0], 1, like.shape[1]), like)
+        masks = self._rnn.regularisation.masks(program, (like.shape[0], 1, like.shape[1]), like)
         found = {}
         for name, mask in masks.items():
             if mask.ndim == 3:

@@ -16,9 +16,10 @@ from recurra.cells import Cell, resolve, with_initial_bias
 from recurra.contracts import Batch, State, Step
 from recurra.engine import CHOICES
 from recurra.errors import ConfigError, nearest
+from recurra.layers.arguments import INITIAL_STATES
 from recurra.layers.dropout import dropout
 from recurra.layers.output import binary_cross_entropy, cross_entropy, sampled_cross_entropy
-from recurra.layers.recurrent import INITIAL_STATES, Recurrent
+from recurra.layers.recurrent import Recurrent
 from recurra.layers.regularisation import Regularisation, check_probability
 from recurra.models.checks import check_initial_bias
 

@@ -315,7 +315,7 @@ def _provenance(task: AnyTask, model: nn.Module, data: Any) -> tuple[dict[str, s
 
 def _program_digest(model: nn.Module) -> str | None:
     """The digest of the cell's program (of several, all of them); None where the model has no cell."""
-    programs = [module.program.digest for module in model.modules() if isinstance(module, Cell)]
+    programs = [module.digest for module in model.modules() if isinstance(module, Cell)]
     return "+".join(dict.fromkeys(programs)) or None
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import cases
-from recurra import BackendError, Recurrent
+from recurra import BackendError, Recurrent, ShapeError
 from recurra.cells import LSTM, Elman, Program
 from recurra.engine.cpu import build
 
@@ -130,9 +130,9 @@ def test_second_derivatives_vmap_and_jvp_name_the_reference():
     (gradient,) = torch.autograd.grad(rnn(x)[0].sum(), x, create_graph=True)
     with pytest.raises(BackendError, match="first derivatives only; use backend='reference'"):
         torch.autograd.grad(gradient.sum(), x)
-    with pytest.raises(BackendError, match="vmap; use backend='reference'"):
+    with pytest.raises(BackendError, match=r"do not go through torch.vmap. .* runs it on 'reference'"):
         torch.vmap(lambda one: rnn(one)[0])(x.detach().unsqueeze(0))
-    with pytest.raises(BackendError, match="forward-mode derivative; use backend='reference'"):
+    with pytest.raises(BackendError, match=r"do not go through forward-mode .* runs it on 'reference'"):
         torch.func.jvp(lambda one: rnn(one)[0], (x.detach(),), (torch.ones_like(x),))
 
 
@@ -238,3 +238,26 @@ def test_kernels_are_what_runs(monkeypatch):
     monkeypatch.setattr(kernel.Kernel, "launch", fail)
     with pytest.raises(RuntimeError, match="ran"):
         layers()(inputs())
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "message"),
+    [
+        (1, lambda one: one[:, :-1], r"projected: expected \[12, 20\]"),
+        (1, lambda one: one.float(), "projected: expected .* of torch.float64, got .* of torch.float32"),
+        (2, lambda one: one[:-1], r"hidden_weight: expected \[20, 5\]"),
+        (2, lambda one: None, "rows of hidden weights"),
+        (3, lambda one: torch.tensor([4, 4, 3]), "lengths: expected 3 whole numbers that sum up to 12 steps"),
+        (4, lambda one: [one[0], one[1][:, :-1]], r"states: expected \[3, 5\]"),
+        (4, lambda one: one[:1], "expected 2 states"),
+        (5, lambda one: one[:-1], "3 per-unit parameters"),
+        (5, lambda one: [part[:-1] for part in one], r"per-unit parameters: expected \[5\]"),
+        (6, lambda one: [part[:-1] for part in one], "mask recurrent: expected"),
+    ],
+)
+def test_nothing_reaches_the_kernels_without_having_been_checked(place, wrong, message):
+    """Called by hand, with what would be read beyond its end."""
+    given = list(arguments(layers().cells[0][0], None, masked=True))
+    given[place] = wrong(given[place])
+    with pytest.raises(ShapeError, match=message):
+        torch.ops.recurra.forward(*given)

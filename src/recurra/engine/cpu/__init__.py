@@ -10,9 +10,15 @@ from recurra.engine.backend import Call, Options, Result
 from recurra.engine.chunks import run_chunks
 from recurra.engine.cpu import build
 from recurra.engine.inputs import per_unit_parameters, project
+from recurra.engine.transformations import COMPILE, EXPORT
+from recurra.errors import BackendError
 
 NAME = "cpu"
 DEVICE = "cpu"
+FULLGRAPH = (
+    "backend 'cpu' reads lengths as numbers, which torch.compile(fullgraph=True) does not allow; use "
+    "backend='reference', rows of one length, or fullgraph=False"
+)
 KEEP_BYTES = 2**30  # for one direction of one layer
 AVX512 = "avx512f" in build.features().split()
 BFLOAT16 = "avx512_bf16" in build.features().split()  # the processor multiplies bfloat16 numbers
@@ -26,7 +32,27 @@ def can_run(program: Program, options: Options) -> str | None:
         return "its kernels do not give out the gates"
     if options.dtype not in (torch.float32, torch.float64):
         return f"its kernels take float32 and float64, not {options.dtype}"
-    return build.obstacle()
+    foreign = set(options.transformations) - {COMPILE, EXPORT}
+    if foreign:
+        return f"its kernels do not go through {min(foreign)}"
+    if EXPORT in options.transformations and options.ragged:
+        return "it reads lengths as numbers, which a graph made by torch.export cannot"
+    return build.obstacle() or _refused.get((program.key, options.dtype))
+
+
+# By program and type: why the compiler refuses its kernels.
+_refused: dict[tuple[str, torch.dtype], str] = {}
+
+
+def prepare(program: Program, options: Options) -> str | None:
+    """Compile a program's kernels, unless that has been done; None, or why the compiler refuses them."""
+    from recurra.engine.cpu.kernel import kernel
+
+    try:
+        kernel(program.key, options.dtype == torch.float64)
+    except BackendError as error:
+        _refused[program.key, options.dtype] = str(error).removeprefix("backend 'cpu': ").rstrip(".")
+    return _refused.get((program.key, options.dtype))
 
 
 def run(call: Call) -> Result:
@@ -53,7 +79,10 @@ def _run(call: Call) -> Result:
     steps = call.x.shape[1]
     there = None
     if call.lengths is not None:
-        there = (torch.arange(steps) < call.lengths[:, None]).flatten().nonzero().squeeze(1)  # [N]
+        if torch.compiler.is_compiling():
+            torch._dynamo.graph_break(msg=FULLGRAPH)
+        time = torch.arange(steps, device=call.lengths.device)
+        there = (time < call.lengths[:, None]).flatten().nonzero().squeeze(1)  # [N]
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     bfloat16 = BFLOAT16 and autocast and call.states[0].dtype == torch.float32
     projected = project(call, _without_padding(call.x, there), bfloat16)

@@ -1,4 +1,4 @@
-"""The generated kernels as PyTorch operators: `recurra::forward` and `recurra::backward` serve all programs.
+"""What the operators `recurra::forward` and `recurra::backward` do; `recurra/operators.py` names them to PyTorch.
 
 A program travels as its key, so that a new process can rebuild it. What they return is fresh memory.
 B batch, H hidden, G gates, N steps of all rows together.
@@ -6,19 +6,18 @@ B batch, H hidden, G gates, N steps of all rows together.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from recurra import operators as operators  # so that they exist
 from recurra.cells.program import Program
 from recurra.engine.cpu.kernel import kernel, laid_out, order
 from recurra.engine.plan import StepPlan, plan
-from recurra.errors import BackendError
+from recurra.errors import BackendError, ShapeError
 
 REFERENCE = "use backend='reference'"
 
@@ -58,6 +57,7 @@ def forward(
     """
     first = states[0]
     own = kernel(program, first.dtype == torch.float64, bfloat16)
+    _check(own.program, len(own.vectors), projected, hidden_weight, lengths, states, per_unit, masks)
     names = own.program.states
     (batch, hidden), total = first.shape, projected.shape[0]
     if total == 0:
@@ -69,6 +69,52 @@ def forward(
     own.walk(tensors, order(lengths, batch, total, hidden), save)
     kept = [tensors["saved"], *(tensors[f"states_{name}"] for name in names[1:])] if save else []
     return [tensors[f"states_{names[0]}"], *(tensors[f"final_{name}"] for name in names), *kept]
+
+
+def _check(
+    program: Program,
+    vectors: int,
+    projected: Tensor,
+    hidden_weight: Tensor | None,
+    lengths: Tensor | None,
+    states: Sequence[Tensor],
+    per_unit: Sequence[Tensor],
+    masks: Sequence[Tensor],
+) -> None:
+    """Raise unless everything is as large as the kernels take it to be, and of one type.
+
+    Raises:
+        ShapeError: it is not.
+    """
+    (batch, hidden), total = states[0].shape, projected.shape[0]
+    rows = len(program.hidden_gates) * hidden
+    expected: list[tuple[str, Sequence[Tensor], tuple[int, ...]]] = [
+        ("projected", [projected], (total, len(program.input_gates) * hidden)),
+        ("states", states, (batch, hidden)),
+        ("per-unit parameters", per_unit, (hidden,)),
+        ("hidden_weight", [] if hidden_weight is None else [hidden_weight], (rows, hidden)),
+    ]
+    dtype = states[0].dtype
+    for name, tensors, shape in expected:
+        for tensor in tensors:
+            if tensor.shape != shape or tensor.dtype is not dtype:
+                raise ShapeError(
+                    f"{name}: expected {list(shape)} of {dtype}, got {list(tensor.shape)} of {tensor.dtype}."
+                )
+    for name, mask in zip(program.masks, masks, strict=True):
+        if mask.shape not in ((batch, hidden), (total, hidden)):
+            raise ShapeError(f"mask {name}: expected [{batch} or {total}, {hidden}], got {list(mask.shape)}.")
+    if (
+        len(states) != len(program.states)
+        or len(per_unit) != vectors
+        or (hidden_weight is None) != (rows == 0)
+    ):
+        raise ShapeError(
+            f"expected {len(program.states)} states, {vectors} per-unit parameters and {rows} rows of hidden weights."
+        )
+    even = lengths is None and (total % batch == 0 if batch else total == 0)
+    if not even and (lengths is None or lengths.shape != (batch,) or int(lengths.sum()) != total):
+        raise ShapeError(f"lengths: expected {batch} whole numbers that sum up to {total} steps.")
 
 
 def _saved_widths(step: StepPlan, hidden: int, save: bool) -> list[int]:
@@ -122,7 +168,7 @@ def backward(
 # --- what PyTorch has to know of them ----------------------------------------------------------------
 
 
-def _forward_fake(
+def forward_fake(
     program: str,
     projected: Any,
     hidden_weight: Any,
@@ -133,16 +179,18 @@ def _forward_fake(
     save: bool,
     bfloat16: bool,
 ) -> list[Tensor]:
+    """What `forward` returns, without values."""
     (batch, hidden), total = states[0].shape, projected.shape[0]
     widths = [hidden, *_saved_widths(_planned(program), hidden, save)]
     outputs, *kept = (states[0].new_empty(total, width) for width in widths)
     return [outputs, *(state.new_empty(batch, hidden) for state in states), *kept]
 
 
-def _backward_fake(
+def backward_fake(
     program: str, gradients: Any, outputs: Any, kept: Any, hidden_weight: Any, lengths: Any, states: Any, per_unit: Any,
     masks: Any, weight_wanted: bool, bfloat16: bool,
 ) -> list[Tensor]:  # fmt: skip
+    """What `backward` returns, without values."""
     (total, hidden), batch = outputs.shape, states[0].shape[0]
     inputs = len(_planned(program).program.input_gates)
     wanted = weight_wanted and hidden_weight is not None
@@ -154,7 +202,8 @@ def _backward_fake(
     ]
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+def setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    """Keep of `forward` what its gradients need."""
     program, projected, hidden_weight, lengths, states, per_unit, masks, save, bfloat16 = inputs
     assert save, "gradients are wanted of a call that has not saved what they need"
     ctx.set_materialize_grads(False)
@@ -165,7 +214,8 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     ctx.save_for_backward(outputs, hidden_weight, lengths, *kept, *states, *per_unit, *masks)
 
 
-def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+def gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
+    """The gradients by the arguments of `forward`."""
     states, per_unit, _ = ctx.sizes
     outputs, hidden_weight, lengths, *rest = ctx.saved_tensors
     kept, rest = rest[:states], rest[states:]  # the saved values and every state but the first
@@ -188,39 +238,14 @@ def _gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     )
 
 
-def _refuse_second(ctx: Any, *gradients: Any) -> NoReturn:
+def refuse_second(ctx: Any, *gradients: Any) -> NoReturn:
+    """The gradients by the arguments of `backward`, which are not derived."""
     raise BackendError(f"backend 'cpu' gives first derivatives only; {REFERENCE}.")
 
 
-def _refuse_vmap(*arguments: Any) -> NoReturn:
+def refuse_vmap(*arguments: Any) -> NoReturn:
+    """Neither operator runs under torch.vmap."""
     raise BackendError(f"backend 'cpu' does not run under torch.vmap; {REFERENCE}.")
-
-
-def _register(name: str, function: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    """An operator of the library, on the CPU.
-
-    `torch.library.custom_op` would do the same, but imports PyTorch's compiler, for seconds, at the first call. Where
-    that is there already it must not look into the function.
-    """
-
-    def call(*arguments: Any) -> list[Tensor]:
-        if "torch._dynamo" not in sys.modules:
-            return function(*arguments)
-        return torch.compiler.disable(function)(*arguments)
-
-    schema = torch.library.infer_schema(function, mutates_args=())
-    _library.define(f"{name}{schema}", tags=(torch.Tag.pt2_compliant_tag,))
-    _library.impl(name, call, "CPU")
-    torch.library.register_fake(f"recurra::{name}", fake, lib=_library)
-    torch.library.register_vmap(f"recurra::{name}", _refuse_vmap, lib=_library)
-
-
-_library = torch.library.Library("recurra", "DEF")
-_register("forward", forward, _forward_fake)
-_register("backward", backward, _backward_fake)
-torch.library.register_autograd("recurra::forward", _gradients, setup_context=_setup, lib=_library)
-torch.library.register_autograd("recurra::backward", _refuse_second, lib=_library)
-torch.library.register_autocast("recurra::forward", "cpu", torch.float32, lib=_library)
 
 
 def run(
@@ -233,13 +258,7 @@ def run(
     masks: Sequence[Tensor],
     bfloat16: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Outputs `[N, H]` and final states `[B, H]`; arguments as `forward` takes them.
-
-    Raises:
-        BackendError: a forward-mode derivative is wanted.
-    """
-    if forward_ad._current_level >= 0:
-        raise BackendError(f"backend 'cpu' has no forward-mode derivative; {REFERENCE}.")
+    """Outputs `[N, H]` and final states `[B, H]`; arguments as `forward` takes them."""
     floating = [projected, *states, *per_unit, *([] if hidden_weight is None else [hidden_weight])]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in floating)
     found = torch.ops.recurra.forward(

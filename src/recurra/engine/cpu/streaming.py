@@ -34,8 +34,9 @@ def _library(key: str, double: bool, weight: str) -> ctypes.CDLL:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the first one is in
 def _rows(batch: int) -> Tensor:
-    return torch.arange(batch)
+    return torch.arange(batch, device="cpu")
 
 
 class PackedStep:
@@ -46,12 +47,17 @@ class PackedStep:
         parameters: by the names a cell gives them, all float32 or all float64.
         hidden: H.
         weights: None for as they are; "bfloat16" or "int8" where they are float32.
+        like: a tensor of the parameters' type.
     """
 
     def __init__(
-        self, program: Program, parameters: Mapping[str, Tensor], hidden: int, weights: str | None
+        self,
+        program: Program,
+        parameters: Mapping[str, Tensor],
+        hidden: int,
+        weights: str | None,
+        like: Tensor,
     ) -> None:
-        like = next(iter(parameters.values())).detach()
         double = like.dtype == torch.float64
         self.program, self.hidden = program, hidden
         self.library = _library(program.key, double, weights or "real")
@@ -113,17 +119,22 @@ class PackedStep:
         batch = states[0].shape[0]
         if not batch:
             return states
-        threads = torch.get_num_threads()
-        slices = threads if batch * self.size >= THREADS_ABOVE and can_split(threads) else 1
+        slices = 1
+        if batch * self.size >= THREADS_ABOVE and can_split(torch.get_num_threads()):
+            slices = torch.get_num_threads()
         x = x.contiguous()
-        states = tuple(state.contiguous() for state in states)
-        new = tuple(torch.empty_like(state) for state in states)
+        states = tuple(
+            [state.contiguous() for state in states]
+        )  # a list is made faster than a generator is run
+        new = tuple([torch.empty_like(state) for state in states])
         scratch = states[0].new_empty(batch * self.scratch * slices) if self.scratch else None
-        order, arrived = _rows(batch), ctypes.c_int64(0)
+        order = _rows(batch)
         call = self.Call.from_buffer_copy(self.template)
         call.batch, call.slices, call.split = batch, slices, int(slices > 1)
         call.order = call.first = order.data_ptr()
-        call.arrived = ctypes.addressof(arrived)
+        if slices > 1:
+            arrived = ctypes.c_int64(0)  # where the slices wait for each other
+            call.arrived = ctypes.addressof(arrived)
         call.p[0] = x.data_ptr()
         if scratch is not None:
             call.p[self.place["scratch"]] = scratch.data_ptr()

@@ -17,6 +17,7 @@ from recurra.engine.cpu.kernel import kernel, laid_out, order
 from recurra.engine.cpu.operator import REFERENCE
 from recurra.engine.gradients import weight_gradient
 from recurra.engine.inputs import per_unit_parameters
+from recurra.engine.plan import Place
 from recurra.engine.shares import Shares
 from recurra.errors import BackendError
 
@@ -33,16 +34,16 @@ class PackedUnroll:
         program: masks included.
         parameters: by the names a cell gives them, all float32 or all float64.
         hidden: H.
+        like: a tensor of the parameters' type.
     """
 
-    def __init__(self, program: Program, parameters: Mapping[str, Tensor], hidden: int) -> None:
+    def __init__(self, program: Program, parameters: Mapping[str, Tensor], hidden: int, like: Tensor) -> None:
         self.program, self.hidden = program, hidden
-        like = next(iter(parameters.values()))
         self.own = kernel(program.key, like.dtype == torch.float64)
         self.weights = {name: parameters[name].detach() for name in WEIGHTS if name in parameters}
         weight = self.weights.get("hidden_weight")
         self.packed = {
-            backwards: self.own.pack(weight, hidden, like.detach(), backwards) for backwards in (False, True)
+            backwards: self.own.pack(weight, hidden, like, backwards) for backwards in (False, True)
         }
         self.per_unit = per_unit_parameters(program, parameters, hidden)
         # Of each step, in the gradients of the weights: by name, and what hidden weights multiply.
@@ -104,7 +105,8 @@ class _Step(torch.autograd.Function):
                 if not name.startswith(("final_", "projected", "packed"))
             }
             ctx.unroll, ctx.names, ctx.masks = unroll, tuple(kept), len(masks)
-            ctx.save_for_backward(x, *kept.values())
+            # The weights too, so that autograd refuses to go back once they have been changed in place.
+            ctx.save_for_backward(x, *unroll.weights.values(), *kept.values())
         return tuple(tensors[f"final_{name}"] for name in names)
 
     @staticmethod
@@ -112,7 +114,9 @@ class _Step(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True
             raise BackendError(f"backend 'cpu' gives first derivatives only; {REFERENCE}.")
         unroll = ctx.unroll
-        x, *kept = ctx.saved_tensors
+        x, *rest = ctx.saved_tensors
+        weights = dict(zip(unroll.weights, rest, strict=False))
+        kept = rest[len(weights) :]
         tensors = dict(zip(ctx.names, kept, strict=True))
         tensors["packed"] = unroll.packed[True]
         rows = x.shape[0]
@@ -122,8 +126,8 @@ class _Step(torch.autograd.Function):
             shares["d_hidden"] = tensors["d_hidden"]
         unroll.shares.leave((shares, _operands(unroll, tensors)))
         d_x = None
-        if "input_weight" in unroll.weights and ctx.needs_input_grad[2]:
-            d_x = tensors["d_projected"] @ unroll.weights["input_weight"]
+        if "input_weight" in weights and ctx.needs_input_grad[2]:
+            d_x = tensors["d_projected"] @ weights["input_weight"]
         return (
             None,
             x.new_zeros(()),
@@ -133,15 +137,15 @@ class _Step(torch.autograd.Function):
         )
 
 
-def _operands(unroll: PackedUnroll, tensors: Mapping[str, Tensor]) -> dict[int | str, Tensor]:
-    """What a step multiplies with hidden weights: saved nodes, and states before it."""
-    step, hidden = unroll.own.plan, unroll.hidden
-    found: dict[int | str, Tensor] = {}
-    for at in step.operands.values():
-        if isinstance(at, int):
-            found[at] = tensors["saved"].split(hidden, dim=1)[step.saved.index(at)]
+def _operands(unroll: PackedUnroll, tensors: Mapping[str, Tensor]) -> dict[Place, Tensor]:
+    """What a step multiplies with hidden weights: states before it, states after it, and saved nodes."""
+    arrays = {"state": "initial", "new": "states"}
+    found: dict[Place, Tensor] = {}
+    for kind, name in unroll.own.plan.operands.values():
+        if kind == "saved":
+            found[kind, name] = tensors["saved"].split(unroll.hidden, dim=1)[int(name)]
         else:
-            found[at] = tensors[f"initial_{at}"]
+            found[kind, name] = tensors[f"{arrays[kind]}_{name}"]
     return found
 
 

@@ -1,0 +1,117 @@
+"""What `Recurrent` checks of its arguments and of what it is called with.
+
+B batch, T time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from recurra.engine.choose import check_name
+from recurra.engine.transformations import COMPILE, EXPORT, transformations
+from recurra.errors import ConfigError, ShapeError
+from recurra.layers.regularisation import check_probability
+
+if TYPE_CHECKING:
+    from recurra.layers.recurrent import Recurrent
+
+INITIAL_STATES = ("zero", "learned", "random")
+
+
+def check_arguments(rnn: Recurrent) -> None:
+    """Raise unless the arguments are in range, act on something, and go together.
+
+    Raises:
+        ConfigError, BackendError: they do not; the message names the argument.
+    """
+    check_probability("dropout", rnn.dropout)
+    check_name(rnn.backend)
+    if rnn.initial_state not in INITIAL_STATES:
+        raise ConfigError(
+            f"initial_state: expected one of {', '.join(INITIAL_STATES)}, got {rnn.initial_state!r}."
+        )
+    if rnn.chunk is not None and (not isinstance(rnn.chunk, int) or rnn.chunk < 1):
+        raise ConfigError(f"chunk: expected a whole number of steps, at least 1, or None, got {rnn.chunk!r}.")
+    if rnn.dropout and rnn.num_layers == 1:
+        raise ConfigError(
+            "dropout acts between layers and there is only one; use regularisation=, or more layers."
+        )
+    if rnn.residual and rnn.num_layers == 1:
+        raise ConfigError("residual joins a layer to the one below and there is only one; use more layers.")
+    if rnn.residual and len(set(rnn.hidden_sizes)) > 1:
+        raise ConfigError(
+            f"residual: the layers must be equally wide, got hidden_size {list(rnn.hidden_sizes)}."
+        )
+    if rnn.bidirectional and rnn.stateful:
+        raise ConfigError(
+            "stateful: a bidirectional layer cannot carry its state from call to call, since the backward "
+            "direction needs the whole sequence; use one direction."
+        )
+
+
+def widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """One width per layer.
+
+    Raises:
+        ConfigError: a width or the depth is not a whole number of at least 1, or they contradict each other.
+    """
+    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
+        raise ConfigError(f"num_layers: expected a whole number of at least 1, got {num_layers!r}.")
+    if not isinstance(hidden_size, Sequence):
+        found: tuple[int, ...] = (hidden_size,) * num_layers
+    else:
+        found = tuple(hidden_size)
+        if not found or num_layers not in (1, len(found)):
+            raise ConfigError(f"hidden_size: expected {num_layers} widths, one per layer, got {list(found)}.")
+    for width in found:
+        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+            raise ConfigError(f"hidden_size: expected a whole number of at least 1, got {width!r}.")
+    return found
+
+
+def check_input(x: Tensor, input_size: int, sample: Tensor | None) -> None:
+    """Raise unless `x` is `[B, T, I]` of the layers' type; `sample` is one of their parameters, if they have any.
+
+    Raises:
+        ShapeError: it is not.
+    """
+    if x.ndim != 3 or x.shape[2] != input_size:
+        raise ShapeError(f"x: expected [batch, time, {input_size}], got {list(x.shape)}.")
+    if sample is not None and x.dtype != sample.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ShapeError(f"x: expected {sample.dtype}, the type of the weights, got {x.dtype}.")
+
+
+def check_lengths(lengths: Tensor | None, x: Tensor) -> Tensor | None:
+    """`lengths` on the device of `x`, or None where every row is T long.
+
+    Raises:
+        ShapeError: they are not `[B]` whole numbers from 0 to T. Under torch.compile and torch.export, where their
+            values are not known, the graph raises when it runs.
+    """
+    if lengths is None:
+        return None
+    if not isinstance(lengths, Tensor):
+        raise ShapeError(f"lengths: expected a tensor [batch], got {type(lengths).__name__}.")
+    if lengths.shape != (x.shape[0],) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+        raise ShapeError(
+            f"lengths: expected {x.shape[0]} whole numbers, got {lengths.dtype} {list(lengths.shape)}."
+        )
+    if lengths.numel() == 0:
+        return None
+    if {COMPILE, EXPORT}.intersection(transformations()):
+        possible = ((lengths >= 0) & (lengths <= x.shape[1])).all()
+        torch._assert_async(possible, "lengths: expected 0 to the length of the time axis of x")
+        return lengths.to(x.device, torch.int64)
+    values = lengths
+    while torch._C._functorch.is_functorch_wrapped_tensor(values):  # under torch.vmap all rows' lengths
+        values = torch._C._functorch.get_unwrapped(values)
+    shortest, longest = (int(bound) for bound in values.aminmax())
+    if shortest < 0 or longest > x.shape[1]:
+        raise ShapeError(
+            f"lengths: expected 0 to {x.shape[1]} (the time axis of x), got {shortest} to {longest}."
+        )
+    return None if shortest == x.shape[1] else lengths.to(x.device, torch.int64)
