@@ -149,24 +149,26 @@ class _Search:
         self.step = stepper.start()
         count, size = self.step.log_probs.shape
         check_searchable(stop, forbid, size)
-        self.excluded = torch.tensor(sorted({stop, *forbid}))
+        self.excluded = torch.tensor(sorted({stop, *forbid}), device="cpu")
         self.limits = length_limits(max_lengths, count, config.min_length)
         longest = int(self.limits.max()) if count else 0
         # Nothing is 0 symbols long but an unfinished hypothesis that never began, whose log P is 0.
-        lengths = torch.arange(longest + 2).clamp(min=1)
+        lengths = torch.arange(longest + 2, device="cpu").clamp(min=1)
         self.penalties = length_penalty(lengths, config.length_penalty, config.penalty)  # by length
         self.coverage, self.source_lengths = self._start_coverage(source_lengths)
-        self.sources = torch.arange(count)  # [A]
-        self.live = torch.ones((count, 1), dtype=torch.bool)  # [A, W]; the rows are its true places in order
-        self.log_probs = torch.zeros(count, dtype=torch.float64)  # [R]
-        self.prefixes = torch.zeros((count, 0), dtype=torch.int64)  # [R, T], for n-gram blocking
+        self.sources = torch.arange(count, device="cpu")  # [A]
+        # [A, W]; the rows are its true places in order
+        self.live = torch.ones((count, 1), dtype=torch.bool, device="cpu")
+        self.log_probs = torch.zeros(count, dtype=torch.float64, device="cpu")  # [R]
+        # [R, T], for n-gram blocking
+        self.prefixes = torch.zeros((count, 0), dtype=torch.int64, device="cpu")
         self.length = 1  # of the hypotheses that this step's symbols make
         self.pool, self.history = Ends.empty(count, config.beam_size), History()
 
     def _start_coverage(self, source_lengths: Sequence[int] | Tensor | None) -> tuple[Tensor | None, Tensor]:
         """The coverage `[R, Tx]` before the first step, or None where it does not count; and the lengths."""
         if not self.config.coverage_penalty:
-            return None, torch.empty(0)
+            return None, torch.empty(0, device="cpu")
         attention = self.step.attention
         if attention is None:
             raise ConfigError("coverage_penalty: this model has no attention; leave it at 0.")
@@ -174,13 +176,13 @@ class _Search:
             raise ConfigError(
                 "source_lengths: a coverage penalty needs the length of each source; give them."
             )
-        lengths = torch.as_tensor(source_lengths).cpu()
+        lengths = torch.as_tensor(source_lengths, device="cpu")
         if lengths.shape != attention.shape[:1]:
             raise ShapeError(
                 f"source_lengths: expected one for each of the {len(attention)} sources, "
                 f"got {list(lengths.shape)}."
             )
-        return torch.zeros(attention.shape, dtype=torch.float64), lengths
+        return torch.zeros(attention.shape, dtype=torch.float64, device="cpu"), lengths
 
     def advance(self) -> None:
         """One symbol more: finish, extend, drop the sources that are done, and ask the model again."""
@@ -231,7 +233,7 @@ class _Search:
         if self.length < self.config.min_length:
             ended = torch.full_like(ended, -math.inf)
         scores = ended / self.penalties[self.length] + covered
-        rows = torch.arange(len(ended))
+        rows = torch.arange(len(ended), device="cpu")
         steps = torch.full_like(rows, self.length - 1)
         fields = (scores, ended, steps, rows, ended > -math.inf)
         self.pool.add(
@@ -256,7 +258,7 @@ class _Search:
         # Stable: equals stay ordered by their place in the beam, then by id.
         best, chosen = flat.sort(dim=1, descending=True, stable=True)
         best, chosen = best[:, : self.config.beam_size], chosen[:, : self.config.beam_size]
-        rows = self._spread(torch.arange(len(self.log_probs)), 0)  # [A, W]
+        rows = self._spread(torch.arange(len(self.log_probs), device="cpu"), 0)  # [A, W]
         candidates = totals.shape[2]
         return best, rows.gather(1, chosen // candidates), chosen % candidates
 
@@ -278,7 +280,7 @@ class _Search:
 
     def _leave_unfinished(self, stuck: Tensor) -> None:
         """Put the first live row of the sources `stuck` `[A]` (bool) into their pools as it stands."""
-        rows = self._spread(torch.arange(len(self.log_probs)), 0)[stuck, :1]
+        rows = self._spread(torch.arange(len(self.log_probs), device="cpu"), 0)[stuck, :1]
         log_probs, steps = self.log_probs[rows], torch.full_like(rows, self.length - 1)
         scores = log_probs / self.penalties[self.length - 1]
         self.pool.add(

@@ -55,7 +55,7 @@ def length_limits(max_lengths: Sequence[int] | Tensor, sources: int, min_length:
         ShapeError: there is not one whole number per source.
         ConfigError: a source's maximum is below `min_length`, or that is below 1.
     """
-    limits = torch.as_tensor(max_lengths)
+    limits = max_lengths if isinstance(max_lengths, Tensor) else torch.tensor(max_lengths, device="cpu")
     if limits.shape != (sources,) or (sources and (limits.is_floating_point() or limits.dtype == torch.bool)):
         raise ShapeError(
             f"max_lengths: expected a whole number for each of the {sources} sources, "

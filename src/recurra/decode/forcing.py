@@ -34,12 +34,12 @@ def force(stepper: Stepper, targets: Sequence[Tensor]) -> list[float]:
     step = stepper.start()
     count, size = step.log_probs.shape
     _check(targets, count, size)
-    lengths = torch.tensor([len(target) for target in targets])
-    ids = torch.zeros((count, int(lengths.max()) if count else 0), dtype=torch.int64)  # [S, T]
+    lengths = torch.tensor([len(target) for target in targets], device="cpu")
+    ids = torch.zeros((count, int(lengths.max()) if count else 0), dtype=torch.int64, device="cpu")  # [S, T]
     for row, target in enumerate(targets):
         ids[row, : len(target)] = target
-    sums = torch.zeros(count, dtype=torch.float64)
-    sources = torch.arange(count)  # [A]
+    sums = torch.zeros(count, dtype=torch.float64, device="cpu")
+    sources = torch.arange(count, device="cpu")  # [A]
     for position in range(ids.shape[1]):
         check_log_probs(step.log_probs)
         symbols = ids[sources, position].to(step.log_probs.device)

@@ -49,10 +49,10 @@ def greedy(
     count, size = step.log_probs.shape
     check_searchable(stop, forbid, size)
     limits = length_limits(max_lengths, count, min_length)
-    excluded = torch.tensor(sorted(set(forbid)), dtype=torch.int64)
+    excluded = torch.tensor(sorted(set(forbid)), dtype=torch.int64, device="cpu")
     history, ends = History(), Ends.empty(count)
-    sources, sums = torch.arange(count), torch.zeros(count, dtype=torch.float64)
-    prefixes = torch.zeros((count, 0), dtype=torch.int64)  # [A, T]
+    sources, sums = torch.arange(count, device="cpu"), torch.zeros(count, dtype=torch.float64, device="cpu")
+    prefixes = torch.zeros((count, 0), dtype=torch.int64, device="cpu")  # [A, T]
     while len(sources):
         history.attend(step.attention)
         check_log_probs(step.log_probs)

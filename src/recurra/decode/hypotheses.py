@@ -60,7 +60,7 @@ class History:
             row's step mean nothing. T is one more than the largest step.
         """
         longest = int(steps.max())
-        ids = torch.full((len(rows), longest + 1), stop)
+        ids = torch.full((len(rows), longest + 1), stop, device="cpu")
         attention = []
         for step in range(longest, -1, -1):
             going = steps >= step
@@ -113,11 +113,11 @@ class Ends:
     def empty(cls, *shape: int) -> Ends:
         """A pool with nothing in it, or hypotheses that are not there yet."""
         return cls(
-            torch.full(shape, -math.inf, dtype=torch.float64),
-            torch.full(shape, -math.inf, dtype=torch.float64),
-            torch.zeros(shape, dtype=torch.int64),
-            torch.zeros(shape, dtype=torch.int64),
-            torch.zeros(shape, dtype=torch.bool),
+            torch.full(shape, -math.inf, dtype=torch.float64, device="cpu"),
+            torch.full(shape, -math.inf, dtype=torch.float64, device="cpu"),
+            torch.zeros(shape, dtype=torch.int64, device="cpu"),
+            torch.zeros(shape, dtype=torch.int64, device="cpu"),
+            torch.zeros(shape, dtype=torch.bool, device="cpu"),
         )
 
     def fields(self) -> tuple[Tensor, ...]:

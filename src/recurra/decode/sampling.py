@@ -201,7 +201,7 @@ class _Prompted:
         self.step = stepper.start()
         size = self.step.log_probs.shape[-1]
         _check(config, size, stop, forbid, note_sets)
-        self.forbidden = torch.tensor(sorted(set(forbid)), dtype=torch.int64)
+        self.forbidden = torch.tensor(sorted(set(forbid)), dtype=torch.int64, device="cpu")
         rows = self.step.log_probs.shape[0]
         for symbol in _prompt_ids(prompt, size, note_sets):
             repeated = symbol.expand(rows, *symbol.shape).to(self.step.log_probs.device)
@@ -220,7 +220,7 @@ class _Prompted:
             check_log_probs(log_probs)
             if self.note_sets:
                 symbols, own = _draw_notes(log_probs, random, self.config.temperature, self.forbidden)
-                stopped = torch.zeros(len(numbers), dtype=torch.bool)
+                stopped = torch.zeros(len(numbers), dtype=torch.bool, device="cpu")
             else:
                 symbols, own = _draw_ids(log_probs, random[:, 0], self.config, self.forbidden)
                 stopped = symbols == (-1 if self.stop is None else self.stop)
@@ -260,9 +260,9 @@ def _check(
 
 def _prompt_ids(prompt: Sequence[int] | Tensor, size: int, note_sets: bool) -> Tensor:
     """The prompt as ids `[P]` or note sets `[P, V]`, checked."""
-    ids = torch.as_tensor(prompt)
+    ids = prompt if isinstance(prompt, Tensor) else torch.tensor(prompt, device="cpu")
     if ids.numel() == 0:
-        return torch.zeros((0, size) if note_sets else (0,), dtype=torch.int64)
+        return torch.zeros((0, size) if note_sets else (0,), dtype=torch.int64, device="cpu")
     if note_sets:
         if ids.ndim != 2 or ids.shape[1] != size or not bool(((ids == 0) | (ids == 1)).all()):
             raise ShapeError(f"prompt: expected note sets [P, {size}] of 0 and 1, got {tuple(ids.shape)}.")

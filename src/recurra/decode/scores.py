@@ -37,7 +37,7 @@ def coverage_penalty(coverage: Tensor, source_lengths: Tensor, beta: float) -> T
     Returns:
         `[R]`, at most 0.
     """
-    real = torch.arange(coverage.shape[1]) < source_lengths[:, None]
+    real = torch.arange(coverage.shape[1], device=coverage.device) < source_lengths[:, None]
     covered = coverage.clamp(LEAST_COVERAGE, 1.0).log()
     return beta * covered.where(real, 0.0).sum(1)
 

@@ -387,6 +387,8 @@ def _starts(
     shape = (len(positions), probes, like.shape[0], size)
     if probes == size:
         return torch.eye(size, dtype=like.dtype, device=like.device)[None, :, None].expand(shape)
-    drawn = torch.randn(len(positions), like.shape[0], size, probes, generator=generator, dtype=torch.float64)
+    drawn = torch.randn(
+        len(positions), like.shape[0], size, probes, generator=generator, dtype=torch.float64, device="cpu"
+    )
     orthonormal, _ = torch.linalg.qr(drawn)  # [E, B, H, P]
     return orthonormal.permute(0, 3, 1, 2).to(like)

@@ -31,7 +31,7 @@ def describe() -> dict[str, Any]:
 
 def gemm_gflops(size: int = 1024, repeats: int = 15) -> float:
     """The median rate of a square float32 matrix product, in GFLOP/s."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
+    a, b = torch.randn(size, size, device="cpu"), torch.randn(size, size, device="cpu")
     times = []
     for _ in range(repeats + 3):
         begin = time.perf_counter()

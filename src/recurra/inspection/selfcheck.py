@@ -70,7 +70,7 @@ def _results(cell: type[Cell], backend: str, device: str, dtype: torch.dtype, se
     generator = torch.Generator().manual_seed(seed)
 
     def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
+        return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").to(device, dtype)
 
     rnn = Recurrent(cell, INPUT, HIDDEN, backend=backend).to(device, dtype)
     with torch.no_grad():

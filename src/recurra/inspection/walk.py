@@ -42,7 +42,7 @@ class Walk:
         self.starts = starts.flip(0)  # [E, P, B, H]
         self.vectors: list[Tensor] = []  # per state [E, P, B, H], rescaled to a mean length of 1
         self.scales = torch.zeros(
-            len(positions), starts.shape[2], dtype=torch.float64
+            len(positions), starts.shape[2], dtype=torch.float64, device="cpu"
         )  # ln of what was taken out
         self.logs = np.full((len(positions), lags), np.nan)
         self.errors = np.full((len(positions), lags), np.nan)

@@ -164,9 +164,11 @@ class LMRun(Run[LanguageModel]):
         end = self.vocabulary.line_end
         assert end is not None  # only note sets have none
         rows = [np.append(self.vocabulary.encode_line(line), end).astype(np.int64) for line in lines]
-        lengths = torch.tensor([len(row) for row in rows])
+        lengths = torch.tensor([len(row) for row in rows], device="cpu")
         targets = pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)  # [B, T]
-        inputs = torch.cat([torch.full((len(rows), 1), -1), targets[:, :-1]], dim=1).to(self.device)
+        inputs = torch.cat([torch.full((len(rows), 1), -1, device="cpu"), targets[:, :-1]], dim=1).to(
+            self.device
+        )
         self.model.eval()
         hidden, _ = self.model(inputs, lengths=lengths)
         for line, row, features in zip(lines, rows, hidden, strict=True):

@@ -108,8 +108,10 @@ def reference_scores(
     for begin in range(0, len(order), SOURCES_AT_ONCE):
         here = order[begin : begin + SOURCES_AT_ONCE]
         stepper, _ = bind([run.model], [sentences[rows[row][0]].ids for row in here])
-        log_probs = torch.tensor(force(stepper, [targets[row] for row in here]), dtype=torch.float64)
-        lengths = torch.tensor([len(targets[row]) for row in here])
+        log_probs = torch.tensor(
+            force(stepper, [targets[row] for row in here]), dtype=torch.float64, device="cpu"
+        )
+        lengths = torch.tensor([len(targets[row]) for row in here], device="cpu")
         found = log_probs / length_penalty(lengths, beam.length_penalty, beam.penalty)
         for row, score in zip(here, found.tolist(), strict=True):
             scores.setdefault(rows[row][0], []).append((score, rows[row][1]))
