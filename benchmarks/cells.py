@@ -1,4 +1,4 @@
-"""Generated kernels against PyTorch's own and against the same equations as an eager loop: times of a training step.
+"""Generated kernels against PyTorch's own and against loops over the same equations: times of a training step.
 
     python benchmarks/cells.py [--repeats 15] [--shapes 50x32x256,100x32x64] [--cells lstm,gru]
 

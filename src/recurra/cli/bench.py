@@ -67,7 +67,8 @@ def bench_cells(arguments: list[str]) -> None:
     options = Options(
         "bench cells",
         "Time a training step (forward and backward, float32) of cells over six shapes: generated kernels against "
-        "PyTorch's own where it has the cell, and against an eager loop where it has not.",
+        "PyTorch's own where it has the cell; where it has not, against an ordinary loop that calls the cell step by "
+        "step, and against the reference backend.",
         "[options]",
     )
     options.add(

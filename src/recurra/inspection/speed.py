@@ -1,4 +1,7 @@
-"""How fast cells run here: a training step by generated kernels, by PyTorch's own, and by an eager loop.
+"""How fast cells run here: a training step by generated kernels, by PyTorch's own, and by two eager loops.
+
+The ordinary loop is what one writes by hand: it calls the cell step by step (backend textbook). The reference backend
+is a loop too, with the product with the inputs taken out of it.
 
 A step is forward and backward over B rows of T steps with I = H, float32. Whatever is compared runs in turn, in
 one process; what counts is the median. T time, B batch, I input, H hidden.
@@ -63,8 +66,8 @@ class Timing:
         cell: its name.
         shape: T, B, H.
         seconds: the median of a training step, by what ran: "generated" (backend cpu), "generated bfloat16" (under
-            autocast, where the processor has such products), "auto", "loop" (backend reference), "torch" (PyTorch's
-            module), and for rows of lengths 1 to T "generated ragged", "auto ragged", "torch packed" and
+            autocast, where the processor has such products), "auto", "loop" (backend textbook), "reference", "torch"
+            (PyTorch's module), and for rows of lengths 1 to T "generated ragged", "auto ragged", "torch packed" and
             "torch padded".
         gflops: billions of operations a second of the generated kernels, 6 · T · B · weights a step.
     """
@@ -82,7 +85,7 @@ class Timing:
 def time_cells(
     cells: Mapping[str, type[Cell]], shapes: Iterable[Shape] = SHAPES, repeats: int = 15
 ) -> Iterator[Timing]:
-    """Time each cell over each shape: against PyTorch's module where it has the cell, otherwise against the loop."""
+    """Time each cell over each shape: against PyTorch's module where it has the cell, otherwise against the loops."""
     for name, cell in cells.items():
         for shape in shapes:
             torch.manual_seed(1)
@@ -112,16 +115,17 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def _contenders(cell: type[Cell], shape: Shape) -> dict[str, Callable[[], None]]:
-    x = torch.randn(shape.rows, shape.steps, shape.hidden)
+    x = torch.randn(shape.rows, shape.steps, shape.hidden, device="cpu")
     kernel = vendor.kernel_name(cell(1, 1).program)
     steps = {"generated": _step_of(cell, "cpu", x)}
     if cpu.BFLOAT16:
         steps["generated bfloat16"] = torch.autocast("cpu", torch.bfloat16)(_step_of(cell, "cpu", x))
     if kernel not in MODULES:
-        return steps | {"loop": _step_of(cell, "reference", x)}
+        loops = {"loop": _step_of(cell, "textbook", x), "reference": _step_of(cell, "reference", x)}
+        return steps | loops
     steps["torch"] = _step_of_module(MODULES[kernel], x)
     if kernel == "lstm":
-        lengths = torch.randint(1, shape.steps + 1, (shape.rows,))
+        lengths = torch.randint(1, shape.steps + 1, (shape.rows,), device="cpu")
         steps["auto"] = _step_of(cell, "auto", x)
         steps["generated ragged"] = _step_of(cell, "cpu", x, lengths)
         steps["auto ragged"] = _step_of(cell, "auto", x, lengths)
@@ -162,6 +166,7 @@ def ratios(timings: Sequence[Timing]) -> dict[str, float]:
         ("generated", "torch"),
         ("auto", "torch"),
         ("generated", "loop"),
+        ("generated", "reference"),
         ("generated bfloat16", "generated"),
         ("generated ragged", "torch packed"),
         ("generated ragged", "torch padded"),
@@ -176,8 +181,8 @@ def ratios(timings: Sequence[Timing]) -> dict[str, float]:
             for one in own:
                 found[f"{cell} {one.shape} {ours} over {theirs}"] = one.ratio(ours, theirs)
             found[f"{cell} {ours} over {theirs}"] = geometric_mean([one.ratio(ours, theirs) for one in own])
-        if theirs == "loop" and together:
-            found["all cells generated over loop"] = geometric_mean(
+        if theirs in ("loop", "reference") and together:
+            found[f"all cells generated over {theirs}"] = geometric_mean(
                 [one.ratio(ours, theirs) for one in together]
             )
     return found | _rates(timings)

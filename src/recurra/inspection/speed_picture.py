@@ -11,7 +11,8 @@ from recurra.inspection.speed import Timing, geometric_mean
 # What is shown of the timings: ours, its peer, and what the peer is.
 PEERS = (
     ("generated", "torch", "PyTorch's own kernel"),
-    ("generated", "loop", "the same equations as an eager loop"),
+    ("generated", "loop", "an ordinary loop that calls the cell step by step"),
+    ("generated", "reference", "the reference backend, a loop that takes the inputs' product out"),
     ("generated ragged", "torch packed", "PyTorch's kernel on a packed batch, rows of lengths 1 to T"),
 )
 
@@ -30,7 +31,8 @@ def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
             one.cell for one in timings if ours in one.seconds and theirs in one.seconds
         ):
             own = [one.ratio(ours, theirs) for one in timings if one.cell == cell]
-            rows.append((f"{cell}, ragged" if "ragged" in ours else cell, own, colour, label))
+            suffix = ", ragged" if "ragged" in ours else ", reference" if theirs == "reference" else ""
+            rows.append((f"{cell}{suffix}", own, colour, label))
     with style():
         figure = new_figure(7.2, 1.8 + 0.36 * len(rows))
         axes = figure.add_subplot()
