@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_OPTIONS)
 
-.PHONY: demo test test-all check format clean distclean
+.PHONY: demo test test-all mutants check format clean distclean
 
 demo: $(SETUP)
 	@echo "Training a character model on the text of Python's documentation for $(DEMO_MINUTES) minutes."
@@ -48,6 +48,10 @@ test: $(SETUP)
 
 test-all: $(SETUP)
 	$(PYTEST) $(TESTS)
+
+# Faults put into the sources one at a time: the tests must notice each.
+mutants: $(SETUP)
+	$(BIN)/python tests/mutants.py --jobs $(WORKERS)
 
 check: $(SETUP)
 	$(BIN)/python -m ruff check

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from recurra.contracts import Batch
 from recurra.data.batches import (
+    POOL,
     LineBatches,
     NoteBatches,
     StreamBatches,
@@ -109,7 +110,7 @@ def test_batches_are_a_sequence():
     assert [same(a, b) for a, b in zip(batches[1:3], (batches[1], batches[2]), strict=True)] == [True, True]
     assert len(list(batches)) == len(batches) == 7
     for index in (7, -8):
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError, match=f"batch {index} of 7"):
             batches[index]
 
 
@@ -169,6 +170,20 @@ def test_lines_of_similar_length_come_together_in_random_order():
     assert padded < 1.05 * sum(lengths)
     widths = [batch.targets.shape[1] for batch in batches]
     assert sorted(widths) != widths
+
+
+def test_lines_are_sorted_by_length_within_pools_only():
+    """All lengths differ: sorted as a whole, the same lines would share a batch in every epoch."""
+    lengths = np.random.default_rng(4).permutation(np.arange(1, 401)).tolist()
+    ids, offsets = make_lines(lengths)
+    assert len(lengths) > 3 * POOL * 2
+
+    def together(epoch: int) -> set[frozenset[int]]:
+        batches = LineBatches(ids, offsets, batch_size=2, bptt=400, seed=1, epoch=epoch)
+        return {frozenset(batch.targets[:, 0].tolist()) for batch in batches}
+
+    assert len(together(0)) == 200
+    assert len(together(0) & together(1)) < 100
 
 
 def test_note_batches_are_float_sets_shifted_by_one_step():

@@ -61,6 +61,14 @@ def test_lines_are_delimited_and_ended(write, vocabulary):
     assert (train.ids == symbols.line_end).sum() == 3
 
 
+def may_be_refused(text, vocabulary, layout):
+    """Whether nothing in the held-out tenth is known; elsewhere the cut is moved to where a line or word begins."""
+    if layout == "lines" or vocabulary == "words":
+        return True
+    cut = int(len(text) * 0.9)
+    return vocabulary == "characters" and not (set(text[:cut]) & set(text[cut:])) - {"\n"}
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text("ab \n", min_size=2, max_size=60),
@@ -72,7 +80,9 @@ def test_holding_out_loses_nothing(write, text, vocabulary, layout):
     try:
         corpus = load_corpus(config)
     except DataError:
-        return
+        if may_be_refused(text, vocabulary, layout):
+            return
+        raise
     assert corpus.train.tokens >= 1
     assert corpus.valid.tokens >= 1
     assert (

@@ -88,6 +88,24 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert {frozenset(rows) for rows in orders[0]} != {frozenset(rows) for rows in orders[1]}
 
 
+def test_pairs_are_sorted_by_length_within_pools_only():
+    """All lengths differ: sorted as a whole, the same pairs would share a batch in every epoch."""
+    lengths = np.random.default_rng(4).permutation(np.arange(2, 402))
+    rows = make_rows(lengths.tolist(), 1), make_rows(lengths.tolist(), 200_000)
+    batch_tokens = 500
+    assert 2 * lengths.sum() > 4 * POOL * batch_tokens
+
+    def together(epoch: int) -> set[frozenset[int]]:
+        batches = PairBatches(*rows, batch_tokens, seed=1, epoch=epoch)
+        return {frozenset(batches.rows(index).tolist()) for index in range(len(batches))}
+
+    shared = [group for group in together(0) & together(1) if len(group) > 1]
+    assert len(shared) < 0.5 * len(together(0))
+    # The shortest and the longest pairs are in every pool, and so in several batches each.
+    for end in (np.argsort(lengths)[:12], np.argsort(lengths)[-12:]):
+        assert sum(not group.isdisjoint(end.tolist()) for group in together(0)) >= 4
+
+
 def test_an_epoch_does_not_run_from_short_to_long():
     source, target = make_pairs(3000)
     batches = PairBatches(source, target, 60, seed=3)

@@ -132,6 +132,9 @@ def test_hold_out_leaves_empty_sides_where_they_count_as_empty():
     assert all(valid.source + valid.target)
     assert len(stays.source) == 5
     assert hold_out(stays, 0, 0.34) == [stays]
+    stays, valid = hold_out(make_lines("a,,b,c,,d,e,f", "1,2,,3,,4,,"), 1, 0.67)  # of a, c and d
+    assert (len(valid.source), len(stays.source)) == (2, 6)
+    assert all(valid.source + valid.target)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.9])

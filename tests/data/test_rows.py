@@ -23,8 +23,9 @@ def test_rows_are_a_sequence():
     assert as_lists(rows) == RAGGED
     assert rows[-3].tolist() == [4, 0]
     assert rows.lengths.tolist() == [3, 1, 5, 2, 0, 2]
-    with pytest.raises(IndexError):
-        rows[6]
+    for index in (6, -7):
+        with pytest.raises(IndexError, match="out of range"):
+            rows[index]
 
 
 @settings(max_examples=50, deadline=None)

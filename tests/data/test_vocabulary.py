@@ -105,7 +105,7 @@ def test_bytes_come_back(text):
 def test_words_come_back(lines):
     text = "".join(" ".join(line) + "\n" for line in lines)
     if not text.strip():
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match="has no word"):
             Words.build(text)
         return
     words = Words.build(text)

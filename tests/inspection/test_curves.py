@@ -46,6 +46,14 @@ def test_what_no_record_holds_gets_no_panel() -> None:
     assert len(plot_training([{"step": 5, "valid_loss": 3.0, "learning_rate": 0.1}]).axes) == 2
 
 
+@pytest.mark.parametrize("key", ["valid_perplexity", "valid_bits_per_character"])
+def test_what_follows_from_the_loss_is_no_score(key: str) -> None:
+    """Neither is in percent, and both fall where scores rise."""
+    titles = [axes.get_title(loc="left") for axes in plot_training([record(10, **{key: 1.7})]).axes]
+    assert titles == [axes.get_title(loc="left") for axes in plot_training([record(10)]).axes]
+    assert "Validation scores" not in titles
+
+
 def test_scores_have_a_panel_of_their_own() -> None:
     records = [
         record(10, valid_perplexity=9.0, valid_bleu=3.5),
@@ -55,6 +63,7 @@ def test_scores_have_a_panel_of_their_own() -> None:
     figure = plot_training(records)
     assert len(figure.axes) == 1 + len(plot_training([record(10, valid_perplexity=9.0)]).axes)
     scores = figure.axes[1]
+    assert scores.get_title(loc="left") == "Validation scores"
     assert "%" in scores.get_ylabel()
     assert [line.get_label() for line in scores.lines] == ["BLEU, last 11.25", "word error rate, last 120.00"]
     assert [line.get_xdata().tolist() for line in scores.lines] == [[10, 30], [20]]  # type: ignore[union-attr]

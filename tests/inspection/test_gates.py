@@ -174,7 +174,8 @@ def test_files_are_written(model: LanguageModel, tmp_path: Path) -> None:
 def test_what_is_not_there_is_refused_in_one_line(model: LanguageModel, tmp_path: Path) -> None:
     ids, symbols = torch.tensor([1, 2]), ["a", "b"]
     for options in ({"what": "forgt"}, {"layer": 0}, {"layer": 3}, {"units": 0}):
-        with pytest.raises(ConfigError):
+        ((name, value),) = options.items()
+        with pytest.raises(ConfigError, match=rf"{name}: expected .*, got '?{value}"):
             inspect_gates(model, ids, symbols, tmp_path, **options)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="Did you mean 'forget'"):
         activations_of(model, ids, symbols, what="forgt")

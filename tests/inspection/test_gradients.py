@@ -18,6 +18,7 @@ from recurra.inspection import gradients, walk
 from recurra.inspection.gradients import GradientFlow, inspect_gradients, measure, verdict
 from recurra.layers.recurrent import Recurrent
 from recurra.layers.regularisation import Regularisation
+from thread_modes import can_flush
 
 
 class EveryOperation(Cell):
@@ -267,17 +268,22 @@ def test_the_files_hold_what_was_measured(tmp_path: Path) -> None:
 def test_what_cannot_be_measured_is_refused_in_one_line() -> None:
     rnn = Recurrent(CELLS["elman"], 2, 3)
     x = torch.randn(1, 5, 2)
-    for bad in (x[0], x[:, :1], x[:, :, :1], x[:0]):
-        with pytest.raises(ShapeError):
-            measure(rnn, bad)
-    for arguments in (
-        {"probes": 0},
-        {"max_lag": 0},
-        {"output_steps": [5]},
-        {"output_steps": 0},
-        {"output_steps": []},
+    for bad, message in (
+        (x[0], r"\[batch, time, 2\], .*, got \[5, 2\]"),
+        (x[:, :1], "at least 2 steps to look back over, got 1"),
+        (x[:, :, :1], r".*, got \[1, 5, 1\]"),
+        (x[:0], r".*, got \[0, 5, 2\]"),
     ):
-        with pytest.raises(ConfigError):
+        with pytest.raises(ShapeError, match=f"^x: expected {message}"):
+            measure(rnn, bad)
+    for arguments, message in (
+        ({"probes": 0}, "probes: expected at least 1, got 0"),
+        ({"max_lag": 0}, "max_lag: expected at least 1, got 0"),
+        ({"output_steps": [5]}, r"output_steps: .* steps from 0 to 4, got \[5\]"),
+        ({"output_steps": 0}, "output_steps: .*, got 0"),
+        ({"output_steps": []}, r"output_steps: .*, got \[\]"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{message}"):
             measure(rnn, x, **arguments)
     relu = Recurrent(CELLS["relu_elman"], 2, 3)
     with torch.no_grad():
@@ -294,3 +300,33 @@ def test_the_layers_are_left_as_they_are() -> None:
     assert rnn.training
     assert rnn._carried is carried
     assert all(parameter.grad is None for parameter in rnn.parameters())
+
+
+class Fading(Cell):
+    gates = ("a",)
+    vectors = ("u",)
+
+    def step(self, affine, h):
+        return affine("a") + affine.vector("u") * h
+
+
+@pytest.mark.skipif(not can_flush(), reason="this processor does not flush denormal numbers")
+def test_denormal_numbers_are_kept():
+    """Kernels that flush them have run before; with them flushed the curve would end sooner."""
+    rnn = Recurrent(Fading, 2, 8).eval()
+    with torch.no_grad():
+        for parameter in rnn.parameters():
+            parameter.normal_()
+        rnn.cells[0][0].vector_u.fill_(3e-20)  # whose square is denormal
+    x = torch.randn(3, 5, 2)
+    rnn(x)[0].sum().backward()
+
+    def at_lag_1() -> float:
+        return measure(rnn, x)[0].log10_norms[-1, 1]
+
+    assert at_lag_1() == pytest.approx(math.log10(3e-20), abs=0.01)
+    torch.set_flush_denormal(True)
+    try:
+        assert at_lag_1() == -math.inf
+    finally:
+        torch.set_flush_denormal(False)

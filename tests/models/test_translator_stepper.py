@@ -101,6 +101,7 @@ def test_selected_rows_go_on_as_if_alone(wiring):
             pair = translators.alone(batch, source)
             expected = translators.follow(bound(network, pair), torch.tensor([said]))[-1]
             assert cases.difference(step.log_probs[row], expected.log_probs[0]) < 1e-12
+            assert (step.attention is None) == (wiring == "none")
             if step.attention is not None:
                 length = batch.source_lengths[source]
                 assert step.attention.shape == (len(plan), 6)

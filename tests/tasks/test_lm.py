@@ -6,10 +6,12 @@ import math
 import pytest
 import torch
 
+import cases
 import recurra
 from recurra.cells import Cell
 from recurra.data.batches import evaluation_batches
 from recurra.errors import ConfigError, DataError, RunError
+from recurra.inspection.curves import plot_training
 from recurra.tasks.lm import score_split
 from recurra.training.config import TrainingConfig
 
@@ -74,6 +76,9 @@ def test_train_load_sample_score_evaluate(text, tmp_path, data, model):
     assert run.evaluate().nats == pytest.approx(again.evaluate().nats, rel=1e-6)
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert records[-1]["step"] == 12
+    titles = [axes.get_title(loc="left") for axes in plot_training(records).axes]
+    assert titles[0] == "Loss"
+    assert "Validation scores" not in titles  # a language model has none
     assert (tmp_path / "run" / "plots" / "training.png").stat().st_size > 5000
 
 
@@ -137,12 +142,27 @@ def test_evaluation_counts_every_token_and_does_not_depend_on_the_window(text, t
     other = tmp_path / "held_out.txt"
     other.write_text(held_out)
     assert run.evaluate([str(other)]).nats_sum == pytest.approx(score.nats_sum, rel=1e-6)
-    corpus = recurra.data.corpus.load_corpus(config(text).data, run.vocabulary)
+    other.write_text(TEXT * 3)  # long enough for several streams
+    cases.randomise(run.model.double(), scale=2.0)  # so that it matters what a stream begins with
+    long = recurra.data.corpus.load_test([other], config(text).data, run.vocabulary)
     by_hand, state = 0.0, None
-    for batch in evaluation_batches(corpus.valid, 1, window=7):
+    for batch in evaluation_batches(long, 1, window=7):
         loss, _, state = run.model.loss(batch, state)
         by_hand += loss.item()
-    assert by_hand == pytest.approx(score_split(run.model, corpus.valid, run.vocabulary).nats_sum, rel=1e-5)
+    assert run.evaluate([str(other)]).nats_sum == pytest.approx(by_hand, rel=1e-5)
+    in_streams = score_split(run.model, long, run.vocabulary, streams=3)
+    assert in_streams.tokens == 3 * len(TEXT)
+    assert abs(in_streams.nats_sum - by_hand) > 1e-4 * by_hand
+
+
+def test_the_tokens_of_lines_are_those_of_the_text_and_not_the_padding(text, tmp_path):
+    run = recurra.train(config(text, {"layout": "lines"}), out=tmp_path / "run")
+    other = tmp_path / "ragged.txt"
+    other.write_text("the cat\n\non\nwhere is the dog? on the log, on the mat.\na\n")
+    score = run.evaluate([str(other)])
+    assert score.tokens == score.characters == len(other.read_text())
+    alone = list(run.score(other.read_text().splitlines()))
+    assert score.nats_sum == pytest.approx(-sum(line.log_prob for line in alone), rel=1e-5)
 
 
 def test_scores_do_not_depend_on_their_neighbours(text, tmp_path):
@@ -163,6 +183,17 @@ def test_sampling_stops_where_the_layout_says(text, tmp_path):
     assert any("\n" in sample[:-1] for sample in running.sample(n=5, max_length=300, seed=0))
     stopping = running.sample(n=5, max_length=300, seed=0, stop_at_line_end=True)
     assert all("\n" not in sample[:-1] for sample in stopping)
+
+
+def test_what_is_unknown_is_never_drawn(text, tmp_path):
+    """However probable the model finds it."""
+    data = {"vocabulary": "words", "minimum_count": 20}
+    run = recurra.train(config(text, data), out=tmp_path / "run")
+    assert "<unk>" in run.vocabulary.symbols
+    with torch.no_grad():
+        run.model.output_bias[run.vocabulary.unknown] = 20.0
+    assert not any("<unk>" in sample for sample in run.sample(n=4, max_length=20, seed=1))
+    assert next(run.score(["unheard of"])).unknown == 2
 
 
 @pytest.mark.parametrize(

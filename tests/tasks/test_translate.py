@@ -13,9 +13,9 @@ from recurra.cells import Cell
 from recurra.contracts import PairBatch
 from recurra.decode import BeamConfig, Hypothesis
 from recurra.errors import ConfigError, DataError, RunError, ShapeError
-from recurra.metrics.by_name import score_outputs
+from recurra.metrics.by_name import METRICS, score_outputs
 from recurra.tasks import translation_run
-from recurra.tasks.translate import TASK, TranslateJob
+from recurra.tasks.translate import TASK, EvaluationConfig, TranslateJob
 from reversal import config, reverse, write_pairs
 
 TINY = {"hidden_size": 6, "embedding_size": 5, "backend": "reference"}
@@ -44,7 +44,12 @@ def trained(folder):
     """Words that come once are unknown, so the model learns where an unknown word goes."""
     train = write_pairs(folder / "train.tsv", 600, names=True)
     data = {"minimum_count": 2, "max_length": 8}
-    return recurra.train(config(train, data, epochs=9, evaluate_every=1000), out=folder / "run")
+    return recurra.train(config(train, data, epochs=9, evaluate_every=40), out=folder / "run")
+
+
+@pytest.fixture(scope="module")
+def corpus(trained):
+    return TASK.load_data(trained.settings, trained.vocabularies)
 
 
 @pytest.fixture
@@ -73,6 +78,38 @@ def test_reversal_is_learned(trained):
     lines = [" ".join(draw.sample("abcdefg", 4)) for _ in range(40)]
     right = [one.outputs[0].text == reverse(one.source) for one in trained.translate(lines)]
     assert sum(right) > 32
+
+
+def test_the_weights_of_the_best_score_are_kept(trained):
+    scores = {row["step"]: row["valid_exact_match"] for row in trained.directory.metrics()}
+    assert len(scores) > 2
+    assert min(scores.values()) < max(scores.values()) == scores[trained.result.best_step]
+    kept = trained.evaluate(greedy=True).scores["exact_match"].score
+    assert kept == max(scores.values())
+
+
+@pytest.mark.parametrize("metric", list(METRICS))
+def test_the_criterion_is_lower_where_a_score_is_better(trained, corpus, metric):
+    """Whether higher figures are the better ones or lower; a model with weaker weights is worse by each metric."""
+    worse = recurra.load(trained.path)
+    with torch.no_grad():
+        for parameter in worse.model.parameters():
+            parameter.mul_(0.5)
+    evaluation = EvaluationConfig(metrics=[metric, "exact_match"], force=True)
+    settings = dataclasses.replace(trained.settings, evaluation=evaluation)
+    good, bad = (TranslateJob(run.model, corpus, settings).evaluate() for run in (trained, worse))
+    assert good["criterion"] < bad["criterion"]
+    assert abs(good["criterion"]) == good[metric] != bad[metric] == abs(bad["criterion"])
+
+
+def test_the_loss_is_the_criterion_where_it_is_asked_for(trained, corpus):
+    evaluation = EvaluationConfig(metrics=["exact_match"], best="loss")
+    settings = dataclasses.replace(trained.settings, evaluation=evaluation)
+    assert set(TranslateJob(trained.model, corpus, settings).evaluate()) == {
+        "loss",
+        "perplexity",
+        "exact_match",
+    }
 
 
 def test_a_loaded_run_is_the_trained_one(trained, pairs):

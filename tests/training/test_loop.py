@@ -14,12 +14,10 @@ import time
 
 import pytest
 import torch
-from torch import nn
 
 from recurra.contracts import Batch, PairBatch
 from recurra.errors import ConfigError, RunError, TrainingError
 from recurra.training.config import PairTrainingConfig, TrainingConfig
-from recurra.training.optimiser import OptimiserConfig
 from recurra.training.run_directory import RunDirectory
 from recurra.training.schedule import ScheduleConfig
 from training.tiny import ROWS, WINDOW, Setup, TinyJob, assert_same_end
@@ -171,39 +169,28 @@ def test_batches_of_pairs_and_their_own_size(tmp_path):
         Setup(PairTrainingConfig(steps=9, batch_tokens=20)).resume(tmp_path / "run", PairJob())
 
 
-def test_one_update_is_the_hand_written_one(tmp_path):
-    """Two updates of two windows each: mean per token over both, state carried and detached, clipped."""
-    setup = Setup(
-        TrainingConfig(steps=2, accumulate=2, clip_norm=0.05),
-        OptimiserConfig("sgd", learning_rate=0.5, momentum=0.9),
-        ScheduleConfig("linear", warmup_steps=0),
-    )
-    job, other = TinyJob(), TinyJob()
-    job.model.dropout.p = other.model.dropout.p = 0.0
-    setup.train(tmp_path / "run", job)
+def test_each_epoch_has_the_batches_of_its_number(tmp_path):
+    class CountingJob(TinyJob):
+        def batches(self, epoch):
+            if epoch < 10**6:  # those of its evaluations
+                self.epochs = [*getattr(self, "epochs", []), epoch]
+            return super().batches(epoch)
 
-    batches, state = other.batches(0), None
-    optimiser = torch.optim.SGD(other.model.parameters(), lr=0.5, momentum=0.9)
-    for pair, rate in ((batches[:2], 0.5), (batches[2:4], 0.25)):
-        optimiser.zero_grad()
-        total = 0.0
-        for batch in pair:
-            loss, _, state = other.loss(batch, state)
-            state = state.detach()
-            total = total + loss
-        (total / (2 * ROWS * WINDOW)).backward()
-        norm = nn.utils.clip_grad_norm_(other.model.parameters(), 0.05)
-        assert norm > 0.05
-        optimiser.param_groups[0]["lr"] = rate
-        optimiser.step()
-    for mine, theirs in zip(job.model.parameters(), other.model.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs)
+    job = CountingJob()
+    Setup.of(epochs=2.5).train(tmp_path / "run", job)
+    assert job.epochs == [0, 1, 2]
+    job = CountingJob()
+    Setup.of(epochs=3.5).resume(tmp_path / "run", job)
+    assert job.epochs == [2, 3]
 
 
-def test_state_is_carried_where_a_batch_continues_and_nowhere_else(tmp_path):
-    job = TinyJob()
-    Setup.of(epochs=2).train(tmp_path / "run", job)
-    assert job.states_given == [False, *[True] * 5] * 2
+def test_an_evaluation_that_equals_the_best_is_no_better(tmp_path):
+    class LevelJob(TinyJob):
+        def evaluate(self):
+            return {"loss": 1.25}
+
+    result = Setup.of(steps=50, evaluate_every=2, patience=3).train(tmp_path / "run", LevelJob())
+    assert (result.reason, result.step, result.best_step, result.best_loss) == ("patience", 8, 2, 1.25)
 
 
 def test_metrics_line_tells_the_truth(tmp_path):
@@ -272,9 +259,14 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 
 def test_extending_a_run_is_noted_and_goes_on(tmp_path, capsys):
     Setup.of(steps=7).train(tmp_path / "run")
-    result = Setup.of(steps=9).resume(tmp_path / "run")
+    result = Setup.of(ScheduleConfig("linear", warmup_steps=3), steps=9, clip_norm=0.5).resume(
+        tmp_path / "run"
+    )
     assert result.step == 9
-    assert "training.steps was 7 and is now 9" in capsys.readouterr().err
+    notes = capsys.readouterr().err
+    assert "training.steps was 7 and is now 9" in notes
+    assert "training.clip_norm was 1.0 and is now 0.5" in notes
+    assert "schedule.name was cosine and is now linear" in notes
 
 
 def test_threads_are_set_for_the_run_and_a_change_is_noted(tmp_path, capsys):
@@ -377,10 +369,21 @@ def test_changed_fingerprint_is_refused(tmp_path, now, expected):
         dataclasses.replace(Setup.of(steps=9), fingerprint=now).resume(tmp_path / "run")
 
 
-def test_changed_batch_size_is_refused(tmp_path):
-    Setup.of(steps=4).train(tmp_path / "run")
-    with pytest.raises(RunError, match=r"training\.batch_size was 32 and is now 8"):
-        Setup.of(steps=9, batch_size=8).resume(tmp_path / "run")
+@pytest.mark.parametrize(
+    ("then", "now", "message"),
+    [
+        ({"batch_size": 32}, {"batch_size": 8}, r"training\.batch_size was 32 and is now 8"),
+        ({"bptt": 64}, {"bptt": 32}, r"training\.bptt was 64 and is now 32"),
+        ({"accumulate": 1}, {"accumulate": 2}, r"training\.accumulate was 1 and is now 2"),
+        ({"optimiser": "adamw"}, {"optimiser": "adam"}, r"optimiser\.name was adamw and is now adam"),
+    ],
+)
+def test_what_a_run_keeps_is_not_changed(tmp_path, then, now, message):
+    """Its position in an epoch counts batches of one size, and its optimiser's state is of one kind."""
+    Setup.of(steps=4, **then).train(tmp_path / "run")
+    with pytest.raises(RunError, match=message + "; a run keeps it"):
+        Setup.of(steps=9, **now).resume(tmp_path / "run")
+    assert RunDirectory.open(tmp_path / "run").load_resume().step == 4
 
 
 def test_fit_without_resume_refuses_a_trained_run(tmp_path):
