@@ -30,7 +30,7 @@ CELLS = [
         "the sign of the update gate",
         "return (1 - update) * candidate + update * h",
         "return (1 - update) * h + update * candidate",
-        ("layers/test_convert.py",),
+        ("layers/test_convert_torch.py",),
     ),
     Mutant(
         "cells/lstm.py",
