@@ -137,3 +137,55 @@ def test_explain_of_an_own_cell():
             return affine("a").tanh() + h
 
     assert [row.backend for row in explain(Mine, INPUT, HIDDEN, device="cuda") if row.chosen] == ["reference"]
+
+
+@pytest.mark.skipif(cpu.build.compiler() is None, reason="there is no C++ compiler here")
+def test_streams_fall_back_where_the_compiler_refuses_a_program(monkeypatch):
+    class Refused(Cell):
+        gates = ("a",)
+
+        def step(self, affine, h):
+            return (0.654321 * affine("a", h)).tanh()  # a program that no other test has
+
+    from recurra.engine.cpu import streaming
+
+    emit = streaming.emit_streaming
+    monkeypatch.setattr(
+        streaming, "emit_streaming", lambda *arguments: emit(*arguments) + "\nthis is no C++;\n"
+    )
+    rnn, x = Recurrent(Refused, INPUT, HIDDEN, backend="cpu"), torch.randn(2, INPUT)
+    with pytest.raises(BackendError, match="refuses the generated line"):
+        rnn.streaming()
+    rnn.backend = "auto"
+    found, _ = rnn.streaming().step(x)
+    rnn.backend = "reference"
+    assert torch.equal(found, rnn.streaming().step(x)[0])
+
+
+@pytest.mark.skipif(cpu.build.compiler() is None, reason="there is no C++ compiler here")
+def test_auto_falls_back_where_the_compiler_refuses_a_program(monkeypatch):
+    class Refused(Cell):
+        gates = ("a",)
+
+        def step(self, affine, h):
+            return (0.123456 * affine("a", h)).tanh()  # a program that no other test has
+
+    from recurra.engine.cpu import kernel
+
+    emit = kernel.emit
+    monkeypatch.setattr(kernel, "emit", lambda *arguments: emit(*arguments) + "\nthis is no C++;\n")
+    rnn, x = Recurrent(Refused, INPUT, HIDDEN), torch.randn(2, 4, INPUT)
+    outputs, _ = rnn(x)
+    rnn.backend = "reference"
+    assert torch.equal(outputs, rnn(x)[0])
+    rnn.backend = "auto"
+    assert rnn.choose_backend() == "reference"
+    verdict = next(row for row in explain(Refused, INPUT, HIDDEN) if row.backend == "cpu")
+    assert not verdict.runs
+    assert "refuses the generated line" in verdict.reason
+    rnn.unroll().step(x[:, 0])
+    rnn.backend = "cpu"
+    with pytest.raises(
+        BackendError, match=r"backend 'cpu' cannot run this program: .* refuses the generated line"
+    ):
+        rnn(x)

@@ -43,6 +43,15 @@ def test_nothing_to_run_does_not_spread_what_is_no_number():
     assert all(torch.equal(now, dict(start.tensors())[name]) for name, now in state.tensors())
 
 
+@pytest.mark.parametrize("backend", BACKENDS_OF_ALL)
+def test_a_step_of_no_rows(backend):
+    rnn = Recurrent(LSTM, 3, 5, backend=backend)
+    for steps in (rnn.streaming(), rnn.unroll()):
+        output, state = steps.step(torch.zeros(0, 3))
+        assert output.shape == (0, 5)
+        assert state.batch_size == 0
+
+
 @pytest.mark.parametrize("device", ["meta"])
 @pytest.mark.parametrize("backend", BACKENDS_OF_ALL)
 def test_another_default_device_changes_nothing(backend, device):

@@ -44,7 +44,13 @@ def one_step(layer: Layer, weights: str | None, backend: str) -> Step:
     if module is cpu:
         from recurra.engine.cpu.streaming import PackedStep
 
-        return PackedStep(layer.program, layer.parameters, layer.cell.hidden_size, weights, layer.like)
+        try:
+            return PackedStep(layer.program, layer.parameters, layer.cell.hidden_size, weights, layer.like)
+        except BackendError as error:  # the compiler refuses its source
+            if backend != "auto":
+                raise
+            cpu.remember(layer.program, layer.like.dtype, error)
+            module = reference
     if weights is not None:
         if module is textbook:
             raise BackendError(f"backend 'textbook' cannot run with weights={weights!r}; use backend='auto'.")
@@ -65,6 +71,9 @@ def unrolled_step(layer: Layer, backend: str) -> MaskedStep:
         BackendError: the named backend cannot run the program.
     """
     module = _backend(layer, backend)
+    options = Options(layer.like.device.type, layer.like.dtype)
+    if module is cpu and backend == "auto" and cpu.prepare(layer.program, options) is not None:
+        module = reference
     if module is cpu:
         from recurra.engine.cpu.unroll import PackedUnroll
 
@@ -77,8 +86,7 @@ def _backend(layer: Layer, name: str) -> ModuleType:
     options = Options(layer.like.device.type, layer.like.dtype, changes=layer.changes)
     if name != "auto":
         return choose(layer.program, options, name)
-    compiled = cpu.can_run(layer.program, options) is None and cpu.prepare(layer.program, options) is None
-    return cpu if compiled else reference
+    return cpu if cpu.can_run(layer.program, options) is None else reference
 
 
 def _step(module: ModuleType, layer: Layer, training: bool) -> MaskedStep:
@@ -87,6 +95,8 @@ def _step(module: ModuleType, layer: Layer, training: bool) -> MaskedStep:
     drawn_at_each_step = {node.name for node in layer.program.nodes if node.op == "step_mask"}
 
     def run(x: Tensor, states: States, masks: Mapping[str, Tensor]) -> States:
+        if not x.shape[0]:
+            return states
         held = {name: mask[:, None] if name in drawn_at_each_step else mask for name, mask in masks.items()}
         call = Call(layer.program, layer.parameters, x[:, None], states, None, held, cell=layer.cell)
         mode = layer.cell.training

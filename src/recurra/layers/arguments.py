@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from recurra.contracts import State
 from recurra.engine.choose import check_name
 from recurra.engine.transformations import COMPILE, EXPORT, transformations
-from recurra.errors import ConfigError, ShapeError
+from recurra.errors import ConfigError, ShapeError, StateError
 from recurra.layers.regularisation import check_probability
 
 if TYPE_CHECKING:
@@ -83,6 +84,34 @@ def check_input(x: Tensor, input_size: int, sample: Tensor | None) -> None:
         raise ShapeError(f"x: expected [batch, time, {input_size}], got {list(x.shape)}.")
     if sample is not None and x.dtype != sample.dtype and not torch.is_autocast_enabled(x.device.type):
         raise ShapeError(f"x: expected {sample.dtype}, the type of the weights, got {x.dtype}.")
+
+
+def check_state(rnn: Recurrent, state: State, batch_size: int) -> None:
+    """Raise unless `state` fits the layers and the batch.
+
+    Raises:
+        StateError: it does not; nothing is ever broadcast.
+    """
+    if not isinstance(state, State):
+        raise StateError(f"state: expected a State, got {type(state).__name__}; see recurra.State.")
+    zero = rnn.zero_state(0, like=next(state.tensors())[1])
+    expected = {key: tuple(value.shape[1:]) for key, value in zero.tensors()}
+    given = {key: tuple(value.shape[1:]) for key, value in state.tensors()}
+    if expected != given:
+        raise StateError(
+            f"state: expected {expected} (name: width), got {given}; it belongs to other layers."
+        )
+    dtype = next(zero.tensors())[1].dtype
+    for key, value in state.tensors():
+        if value.dtype != dtype:
+            raise StateError(
+                f"state: {key} is {value.dtype}, the weights are {dtype}; use state.to({dtype})."
+            )
+        if value.shape[0] != batch_size:
+            raise StateError(
+                f"state: {key} has {value.shape[0]} rows and the batch has {batch_size}; "
+                "select the rows of the state that go on, or call reset()."
+            )
 
 
 def check_lengths(lengths: Tensor | None, x: Tensor) -> Tensor | None:

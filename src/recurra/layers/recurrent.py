@@ -17,8 +17,8 @@ from recurra.contracts import DIRECTIONS, State, row_numbers
 from recurra.engine import Call, Layer, Options, Result, choose, run
 from recurra.engine.choose import check
 from recurra.engine.transformations import transformations
-from recurra.errors import BackendError, CellError, StateError
-from recurra.layers.arguments import check_arguments, check_input, check_lengths, widths
+from recurra.errors import BackendError, CellError
+from recurra.layers.arguments import check_arguments, check_input, check_lengths, check_state, widths
 from recurra.layers.dropout import dropout, dropout_mask
 from recurra.layers.regularisation import Regularisation
 from recurra.layers.reversal import reverse
@@ -249,26 +249,7 @@ class Recurrent(nn.Module):
         Raises:
             StateError: it does not; nothing is ever broadcast.
         """
-        if not isinstance(state, State):
-            raise StateError(f"state: expected a State, got {type(state).__name__}; see recurra.State.")
-        zero = self.zero_state(0, like=next(state.tensors())[1])
-        expected = {key: tuple(value.shape[1:]) for key, value in zero.tensors()}
-        given = {key: tuple(value.shape[1:]) for key, value in state.tensors()}
-        if expected != given:
-            raise StateError(
-                f"state: expected {expected} (name: width), got {given}; it belongs to other layers."
-            )
-        dtype = next(zero.tensors())[1].dtype
-        for key, value in state.tensors():
-            if value.dtype != dtype:
-                raise StateError(
-                    f"state: {key} is {value.dtype}, the weights are {dtype}; use state.to({dtype})."
-                )
-            if value.shape[0] != batch_size:
-                raise StateError(
-                    f"state: {key} has {value.shape[0]} rows and the batch has {batch_size}; "
-                    "select the rows of the state that go on, or call reset()."
-                )
+        check_state(self, state, batch_size)
 
     # --- running ----------------------------------------------------------------------------------
 

@@ -51,8 +51,13 @@ def prepare(program: Program, options: Options) -> str | None:
     try:
         kernel(program.key, options.dtype == torch.float64)
     except BackendError as error:
-        _refused[program.key, options.dtype] = str(error).removeprefix("backend 'cpu': ").rstrip(".")
+        remember(program, options.dtype, error)
     return _refused.get((program.key, options.dtype))
+
+
+def remember(program: Program, dtype: torch.dtype, error: BackendError) -> None:
+    """That the compiler refuses a program's kernels: from now on `can_run` says so."""
+    _refused[program.key, dtype] = str(error).removeprefix("backend 'cpu': ").rstrip(".")
 
 
 def run(call: Call) -> Result:
