@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import cases
-from recurra import Cell, Recurrent, Regularisation, ShapeError
+from recurra import Cell, CellError, Recurrent, Regularisation, ShapeError
 from recurra.cells import GRU, LSTM, GRUResetAfter
 from recurra.engine.cpu import build
 
@@ -163,6 +163,29 @@ def test_rows_that_a_state_does_not_have(rows):
     stateful(torch.zeros(3, 1, 3))
     with pytest.raises(ShapeError, match="rows: expected"):
         stateful.reset(rows)
+
+
+def test_a_constructor_that_wants_more_than_two_sizes_is_refused():
+    class Timed(Cell):
+        gates = ("a",)
+
+        def __init__(self, input_size, hidden_size, tau):
+            self.tau = tau
+            super().__init__(input_size, hidden_size)
+
+        def step(self, affine, h):
+            return self.tau * affine("a", h).tanh()
+
+    with pytest.raises(
+        CellError, match=r"Timed\(input_size, hidden_size\), but .* argument: 'tau'; give .* a default"
+    ):
+        Recurrent(Timed, 3, 5)
+
+    class Slow(Timed):
+        def __init__(self, input_size, hidden_size, tau=0.5):
+            super().__init__(input_size, hidden_size, tau)
+
+    assert Recurrent(Slow, 3, 5)(torch.zeros(1, 2, 3))[0].shape == (1, 2, 5)
 
 
 class Fading(Cell):

@@ -5,22 +5,41 @@ B batch, T time.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from recurra.cells.cell import Cell
 from recurra.contracts import State
 from recurra.engine.choose import check_name
 from recurra.engine.transformations import COMPILE, EXPORT, transformations
-from recurra.errors import ConfigError, ShapeError, StateError
+from recurra.errors import CellError, ConfigError, ShapeError, StateError
 from recurra.layers.regularisation import check_probability
 
 if TYPE_CHECKING:
     from recurra.layers.recurrent import Recurrent
 
 INITIAL_STATES = ("zero", "learned", "random")
+
+
+def check_cell(cell: object) -> None:
+    """Raise unless it is a class of cells that can be made of their two sizes.
+
+    Raises:
+        CellError: it is not, or its constructor wants something else.
+    """
+    if not (isinstance(cell, type) and issubclass(cell, Cell)):
+        raise CellError(f"cell: expected a subclass of recurra.Cell, got {cell!r}.")
+    try:
+        inspect.signature(cell.__init__).bind(None, 1, 1)
+    except TypeError as error:
+        raise CellError(
+            f"cell: {cell.__name__} is made by {cell.__name__}(input_size, hidden_size), but its constructor has "
+            f"{error}; give further arguments a default, or make them attributes of the class."
+        ) from error
 
 
 def check_arguments(rnn: Recurrent) -> None:

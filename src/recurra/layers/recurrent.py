@@ -18,7 +18,14 @@ from recurra.engine import Call, Layer, Options, Result, choose, run
 from recurra.engine.choose import check
 from recurra.engine.transformations import transformations
 from recurra.errors import BackendError, CellError
-from recurra.layers.arguments import check_arguments, check_input, check_lengths, check_state, widths
+from recurra.layers.arguments import (
+    check_arguments,
+    check_cell,
+    check_input,
+    check_lengths,
+    check_state,
+    widths,
+)
 from recurra.layers.dropout import dropout, dropout_mask
 from recurra.layers.regularisation import Regularisation
 from recurra.layers.reversal import reverse
@@ -70,8 +77,7 @@ class Recurrent(nn.Module):
         residual: bool = False,
     ) -> None:
         super().__init__()
-        if not (isinstance(cell, type) and issubclass(cell, Cell)):
-            raise CellError(f"cell: expected a subclass of recurra.Cell, got {cell!r}.")
+        check_cell(cell)
         self.input_size = input_size
         self.hidden_sizes = widths(hidden_size, num_layers)
         self.num_layers = len(self.hidden_sizes)
