@@ -37,8 +37,11 @@ def _late(name: str) -> Callable[..., Any]:
     return call
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    _late("setup")(ctx, inputs, output)
+_setup = _late("setup")
+
+
+def _set_up(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    _setup(ctx, inputs, output)  # PyTorch gives them by name
 
 
 def _register(schema: str) -> None:
@@ -64,6 +67,6 @@ def _register(schema: str) -> None:
 _library = torch.library.Library("recurra", "DEF")
 _register(_FORWARD)
 _register(_BACKWARD)
-torch.library.register_autograd("recurra::forward", _late("gradients"), setup_context=_setup, lib=_library)
+torch.library.register_autograd("recurra::forward", _late("gradients"), setup_context=_set_up, lib=_library)
 torch.library.register_autograd("recurra::backward", _late("refuse_second"), lib=_library)
 torch.library.register_autocast("recurra::forward", "cpu", torch.float32, lib=_library)

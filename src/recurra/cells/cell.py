@@ -15,7 +15,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from recurra.cells.checks import check_arguments, check_declarations, check_names_free
+from recurra.cells.checks import check_arguments, check_declarations, check_names_free, hooks_around
 from recurra.cells.program import Program
 from recurra.cells.traced import Traced, trace_in_mode
 from recurra.cells.values import step_on_symbols
@@ -242,19 +242,9 @@ class Cell(nn.Module):
         return found
 
     @property
-    def unseen_hooks(self) -> tuple[str, ...]:
+    def unseen_hooks(self) -> list[str]:
         """The kinds of hooks on the cell that run only where the cell itself is called."""
-        known = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
-        if not any(known):
-            return ()
-        before = [hook for hook in self._forward_pre_hooks.values() if not isinstance(hook, REPARAMETRISING)]
-        kinds = {
-            "forward pre-hook": before,
-            "forward hook": self._forward_hooks,
-            "backward hook": self._backward_hooks,
-            "backward pre-hook": self._backward_pre_hooks,
-        }
-        return tuple(kind for kind, hooks in kinds.items() if hooks)
+        return hooks_around(self, REPARAMETRISING)
 
     def forward(self, x_t: Tensor, state: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """One step.

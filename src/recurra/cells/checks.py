@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recurra.errors import CellError, ShapeError
 
@@ -62,6 +62,23 @@ def check_names_free(cell: Cell, names: Sequence[str]) -> None:
             raise CellError(
                 f"{type(cell).__name__}.{name}: a parameter of the cell has this name; choose another one{remedy}."
             )
+
+
+def hooks_around(module: nn.Module, expected: Sequence[type] = ()) -> list[str]:
+    """The kinds of hooks that a module has around its call, but for those of the types expected."""
+    kinds = {
+        "forward pre-hook": module._forward_pre_hooks,
+        "forward hook": module._forward_hooks,
+        "backward pre-hook": module._backward_pre_hooks,
+        "backward hook": module._backward_hooks,
+    }
+    if not any(kinds.values()):
+        return []
+    return [
+        kind
+        for kind, hooks in kinds.items()
+        if any(not isinstance(hook, tuple(expected)) for hook in hooks.values())
+    ]
 
 
 def check_arguments(cell: Cell, x_t: Tensor, states: Sequence[Tensor]) -> None:

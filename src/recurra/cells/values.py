@@ -18,7 +18,8 @@ from torch.nn import functional
 from recurra.cells.program import BINARY, COMPARISONS
 from recurra.cells.symbols import OPERATORS, Machine, Symbol
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
+# What the operations of a program are on tensors.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{op: getattr(operator, OPERATORS.get(op, op)) for op in (*BINARY, *COMPARISONS, "neg", "abs")},
     **{op: getattr(torch, op) for op in ("sigmoid", "tanh", "relu", "exp", "log", "sqrt")},
     **{op: getattr(torch, op) for op in ("maximum", "minimum", "where", "clamp")},
@@ -64,7 +65,7 @@ class Values(Machine):
         values = [value._value if isinstance(value, Symbol) else value for value in operands]
         if op in ("maximum", "minimum", "where"):
             values = [value if isinstance(value, Tensor) else self._tensor(value) for value in values]
-        return _FUNCTIONS[op](*values, *bounds)
+        return FUNCTIONS[op](*values, *bounds)
 
     def _tensor(self, number: float) -> Tensor:
         return torch.full((), number, dtype=self._like.dtype, device=self._like.device)

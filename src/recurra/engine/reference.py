@@ -6,8 +6,7 @@ taken out of the loop. B batch, T time, I input, H hidden.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,34 +15,11 @@ from torch.nn import functional
 
 from recurra.cells.cell import NORM_EPSILON
 from recurra.cells.program import Node, Program
+from recurra.cells.values import FUNCTIONS
 from recurra.engine.backend import Call, Options, Result
 
 NAME = "reference"
 DEVICE = None
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "div": operator.truediv,
-    "pow": operator.pow,
-    "neg": operator.neg,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "exp": torch.exp,
-    "log": torch.log,
-    "softplus": functional.softplus,
-    "abs": torch.abs,
-    "sqrt": torch.sqrt,
-    "where": torch.where,
-}
 
 
 def can_run(program: Program, options: Options) -> str | None:

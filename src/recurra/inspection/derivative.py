@@ -18,7 +18,7 @@ from torch import Tensor
 
 from recurra.cells.cell import NORM_EPSILON
 from recurra.cells.program import Node
-from recurra.engine.reference import FUNCTIONS
+from recurra.cells.values import FUNCTIONS
 from recurra.inspection.trajectory import Chunk
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from recurra.cells import Cell, Program
 from recurra.cells.cell import REPARAMETRISING
+from recurra.cells.checks import hooks_around
 from recurra.contracts import DIRECTIONS
 from recurra.errors import CellError, ShapeError, nearest
 from recurra.layers.mode import evaluating
@@ -242,15 +243,8 @@ def refuse_hooks(module: nn.Module, argument: str, expected: Sequence[type] = ()
     Raises:
         CellError: it has one; nothing would call it afterwards.
     """
-    hooks = {
-        "forward pre-hook": module._forward_pre_hooks,
-        "forward hook": module._forward_hooks,
-        "backward pre-hook": module._backward_pre_hooks,
-        "backward hook": module._backward_hooks,
-    }
-    for kind, registered in hooks.items():
-        if any(not isinstance(hook, tuple(expected)) for hook in registered.values()):
-            raise CellError(f"{argument}: has a {kind}, which does not convert; remove it first.")
+    for kind in hooks_around(module, expected):
+        raise CellError(f"{argument}: has a {kind}, which does not convert; remove it first.")
 
 
 def _check_cells(cells: Sequence[Sequence[Cell]], function: str) -> None:
