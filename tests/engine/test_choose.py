@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from recurra.cells import CELLS, LSTM, PeepholeLSTM
 from recurra.engine import cpu, explain
 
 INPUT, HIDDEN = 3, 5
+SEEDS = itertools.count(1)
 
 
 @pytest.fixture(params=["no compiler", "AVX2", "AVX-512"])
@@ -139,21 +141,30 @@ def test_explain_of_an_own_cell():
     assert [row.backend for row in explain(Mine, INPUT, HIDDEN, device="cuda") if row.chosen] == ["reference"]
 
 
-@pytest.mark.skipif(cpu.build.compiler() is None, reason="there is no C++ compiler here")
-def test_streams_fall_back_where_the_compiler_refuses_a_program(monkeypatch):
+@pytest.fixture
+def refused(monkeypatch):
+    """A cell whose kernels the compiler refuses; each time a program of which none are compiled yet."""
+    if cpu.build.compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    from recurra.engine.cpu import kernel, streaming
+
+    for module, name in ((kernel, "emit"), (streaming, "emit_streaming")):
+        emit = getattr(module, name)
+        broken = lambda *arguments, emit=emit: emit(*arguments) + "\nthis is no C++;\n"  # noqa: E731
+        monkeypatch.setattr(module, name, broken)
+
     class Refused(Cell):
         gates = ("a",)
+        factor = torch.rand(1, generator=torch.Generator().manual_seed(next(SEEDS))).item()
 
         def step(self, affine, h):
-            return (0.654321 * affine("a", h)).tanh()  # a program that no other test has
+            return (self.factor * affine("a", h)).tanh()
 
-    from recurra.engine.cpu import streaming
+    return Refused
 
-    emit = streaming.emit_streaming
-    monkeypatch.setattr(
-        streaming, "emit_streaming", lambda *arguments: emit(*arguments) + "\nthis is no C++;\n"
-    )
-    rnn, x = Recurrent(Refused, INPUT, HIDDEN, backend="cpu"), torch.randn(2, INPUT)
+
+def test_streams_fall_back_where_the_compiler_refuses_a_program(refused):
+    rnn, x = Recurrent(refused, INPUT, HIDDEN, backend="cpu"), torch.randn(2, INPUT)
     with pytest.raises(BackendError, match="refuses the generated line"):
         rnn.streaming()
     rnn.backend = "auto"
@@ -162,25 +173,14 @@ def test_streams_fall_back_where_the_compiler_refuses_a_program(monkeypatch):
     assert torch.equal(found, rnn.streaming().step(x)[0])
 
 
-@pytest.mark.skipif(cpu.build.compiler() is None, reason="there is no C++ compiler here")
-def test_auto_falls_back_where_the_compiler_refuses_a_program(monkeypatch):
-    class Refused(Cell):
-        gates = ("a",)
-
-        def step(self, affine, h):
-            return (0.123456 * affine("a", h)).tanh()  # a program that no other test has
-
-    from recurra.engine.cpu import kernel
-
-    emit = kernel.emit
-    monkeypatch.setattr(kernel, "emit", lambda *arguments: emit(*arguments) + "\nthis is no C++;\n")
-    rnn, x = Recurrent(Refused, INPUT, HIDDEN), torch.randn(2, 4, INPUT)
+def test_auto_falls_back_where_the_compiler_refuses_a_program(refused):
+    rnn, x = Recurrent(refused, INPUT, HIDDEN), torch.randn(2, 4, INPUT)
     outputs, _ = rnn(x)
     rnn.backend = "reference"
     assert torch.equal(outputs, rnn(x)[0])
     rnn.backend = "auto"
     assert rnn.choose_backend() == "reference"
-    verdict = next(row for row in explain(Refused, INPUT, HIDDEN) if row.backend == "cpu")
+    verdict = next(row for row in explain(refused, INPUT, HIDDEN) if row.backend == "cpu")
     assert not verdict.runs
     assert "refuses the generated line" in verdict.reason
     rnn.unroll().step(x[:, 0])

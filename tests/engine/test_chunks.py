@@ -46,5 +46,7 @@ def test_an_optimiser_between_two_passes_is_no_change():
     rnn = Recurrent(LSTM, 3, 5, chunk=2)
     optimiser = torch.optim.SGD(rnn.parameters(), 0.1)
     for _ in range(2):
+        before = rnn.cells[0][0].bias.detach().clone()
         rnn(torch.randn(2, 6, 3))[0].square().sum().backward()
         optimiser.step()
+        assert not torch.equal(rnn.cells[0][0].bias, before)

@@ -61,11 +61,25 @@ def test_a_cells_present_attributes_count(to):
         assert result[0].activations == ("Relu",)
 
 
+def numbers(converted):
+    """What a conversion gives, its weights as lists."""
+    if isinstance(converted, dict):
+        return converted
+    if isinstance(converted, torch.nn.Module):
+        return [parameter.tolist() for parameter in converted.parameters()]
+    if isinstance(converted[0], convert.OnnxOperator):
+        return [array.tolist() for one in converted for array in (one.W, one.R, one.B)]
+    return [array.tolist() for array in converted]
+
+
 @pytest.mark.parametrize("to", TO)
 def test_cells_that_differ_only_in_their_class_are_one(to):
     rnn = cases.recurrent("lstm", INPUT, HIDDEN, num_layers=2)
-    rnn.cells[1][0] = with_initial_bias(LSTM, {"forget": 2.0})(HIDDEN, HIDDEN).double()
-    to(rnn)
+    expected = numbers(to(rnn))
+    other = with_initial_bias(LSTM, {"forget": 2.0})(HIDDEN, HIDDEN).double()
+    other.load_state_dict(rnn.cells[1][0].state_dict())
+    rnn.cells[1][0] = other
+    assert numbers(to(rnn)) == expected
 
 
 @pytest.mark.parametrize("to", TO)
@@ -110,7 +124,12 @@ def test_options_that_the_weights_do_not_say_are_refused(to, options, name):
 
 @pytest.mark.parametrize("to", TO)
 def test_how_a_layer_runs_is_no_part_of_what_it_computes(to):
-    to(Recurrent(LSTM, INPUT, HIDDEN, chunk=2, backend="reference"))
+    plain, chunked = (
+        Recurrent(LSTM, INPUT, HIDDEN),
+        Recurrent(LSTM, INPUT, HIDDEN, chunk=2, backend="reference"),
+    )
+    chunked.load_state_dict(plain.state_dict())
+    assert numbers(to(chunked)) == numbers(to(plain))
 
 
 @pytest.mark.parametrize("to", [convert.to_keras, convert.to_onnx])

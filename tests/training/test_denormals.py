@@ -14,7 +14,7 @@ from recurra.training import denormals, loop
 from recurra.training.denormals import FlushDenormals, is_flushing
 from recurra.training.run_directory import RunDirectory
 from thread_modes import can_flush, flushing, threads
-from training.tiny import Setup, TinyJob, assert_same_end, everything
+from training.tiny import Setup, StubbornJob, TinyJob, assert_same_end, everything
 
 pytestmark = pytest.mark.skipif(not can_flush(), reason="this processor does not flush denormal numbers")
 
@@ -136,12 +136,6 @@ def test_training_that_fails_gives_the_modes_back(tmp_path):
     with pytest.raises(LookupError):
         Setup.of(steps=2).train(tmp_path / "failing", FailingJob())
     assert flushing() == OFF
-
-    class StubbornJob(TinyJob):
-        def loss(self, batch, state):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-            return super().loss(batch, state)
 
     with pytest.raises(KeyboardInterrupt):
         Setup.of(steps=9).train(tmp_path / "stopped", StubbornJob())

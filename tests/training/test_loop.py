@@ -20,7 +20,7 @@ from recurra.errors import ConfigError, RunError, TrainingError
 from recurra.training.config import PairTrainingConfig, TrainingConfig
 from recurra.training.run_directory import RunDirectory
 from recurra.training.schedule import ScheduleConfig
-from training.tiny import ROWS, WINDOW, Setup, TinyJob, assert_same_end
+from training.tiny import ROWS, WINDOW, Setup, StubbornJob, TinyJob, assert_same_end
 
 PLATEAU = ScheduleConfig("plateau", warmup_steps=2, factor=0.5, patience=1)
 STEP = ScheduleConfig("step", warmup_steps=0, factor=0.5, every=0.5)
@@ -306,12 +306,6 @@ def test_interrupt_during_an_evaluation_makes_it_again(tmp_path):
 
 
 def test_second_interrupt_stops_at_once(tmp_path):
-    class StubbornJob(TinyJob):
-        def loss(self, batch, state):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-            return super().loss(batch, state)
-
     with pytest.raises(KeyboardInterrupt):
         Setup.of(steps=11).train(tmp_path / "run", StubbornJob())
     assert RunDirectory.open(tmp_path / "run").load_resume().step == 0

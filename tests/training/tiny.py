@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +92,15 @@ class TinyJob:
             tokens += ROWS
         torch.rand(1)  # an evaluation may draw random numbers
         return {"loss": loss_sum / tokens, "perplexity": 2.0 ** (loss_sum / tokens)}
+
+
+class StubbornJob(TinyJob):
+    """Is interrupted twice in its first update."""
+
+    def loss(self, batch: Batch, state: State | None) -> tuple[Tensor, int, State | None]:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().loss(batch, state)
 
 
 @dataclasses.dataclass
