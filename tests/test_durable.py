@@ -11,7 +11,7 @@ import torch
 
 from recurra.contracts import State
 from recurra.data.vocabulary import Words
-from recurra.durable import write_aside
+from recurra.durable import write_atomic
 from recurra.errors import StateError
 
 
@@ -45,7 +45,7 @@ def test_a_file_is_replaced_whole_and_flushed_before_it_has_its_name(tmp_path, m
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    write_aside(path, b"new")
+    write_atomic(path, b"new")
     # First the file beside, then, once renamed, the folder.
     assert seen == [(b"old", [".file.part", "file"]), (b"new", ["file"])]
 
@@ -53,7 +53,7 @@ def test_a_file_is_replaced_whole_and_flushed_before_it_has_its_name(tmp_path, m
 @pytest.mark.parametrize(
     "save",
     [
-        lambda path: write_aside(path, b"new"),
+        lambda path: write_atomic(path, b"new"),
         lambda path: state(1).save(path),
         lambda path: Words(["b"]).save(path.parent),
     ],
