@@ -1,4 +1,4 @@
-"""The derived backward step, held against PyTorch's autograd and against formulas written out by hand."""
+"""The derived backward step, compared with PyTorch's autograd and against formulas written out by hand."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 import random_cells
 from recurra import Cell
 from recurra.cells import CELLS, LSTM, GRUResetAfter
+from recurra.cells.equations import equations as printed
 from recurra.cells.program import BINARY
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,7 +34,7 @@ class Odd(Cell):
 
 
 def lines(cell, latex=False):
-    return cell(3, 5).program.equations(latex).splitlines()
+    return printed(cell(3, 5).program, latex).splitlines()
 
 
 def test_backward_step_of_the_lstm():

@@ -42,7 +42,7 @@ for backend in ("auto", "reference", "cpu"):
         with torch.no_grad():
             rnn.streaming().step(x[:, 0])
 model = LanguageModel(LanguageModelConfig(hidden_size=5, initial_bias={{"forget": 2.0}}), 11)
-model(torch.zeros(2, 3, dtype=torch.int64))
+model.features(torch.zeros(2, 3, dtype=torch.int64))
 try: Wave(3, 5)
 except CellError as error: print(error)
 try: resolve("mine.py:Other")

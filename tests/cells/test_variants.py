@@ -45,7 +45,7 @@ def language_model(cell: type[Cell] | None = None, bias: dict[str, float] | None
 
 def outputs(model: LanguageModel) -> torch.Tensor:
     ids = torch.arange(24).reshape(4, 6) % 11
-    hidden, _ = model(ids, lengths=torch.tensor([6, 0, 3, 5]))
+    hidden, _ = model.features(ids, lengths=torch.tensor([6, 0, 3, 5]))
     return model.log_probs(hidden)
 
 
@@ -148,7 +148,7 @@ from recurra.cells import resolve
 
 models, own = pickle.load(open(sys.argv[1], "rb"))
 for model, expected in models:
-    found = model.log_probs(model(torch.arange(24).reshape(4, 6) % 11, lengths=torch.tensor([6, 0, 3, 5]))[0])
+    found = model.log_probs(model.features(torch.arange(24).reshape(4, 6) % 11, lengths=torch.tensor([6, 0, 3, 5]))[0])
     print(type(model.rnn.cells[0][0]), (found - expected).abs().max().item() < 1e-12)
 try: pickle.loads(own)
 except CellError as error: print(error)

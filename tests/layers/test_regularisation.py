@@ -10,6 +10,7 @@ import cases
 import oracle
 from recurra import Cell, ConfigError, Recurrent, Regularisation
 from recurra.cells import CELLS, GRU, LSTM, Elman, ReluElman
+from recurra.cells.transform import RECURRENT_MASK, zoneout_mask
 
 INPUT, HIDDEN, BATCH, TIME = 6, 8, 40, 5
 
@@ -278,3 +279,40 @@ def test_an_option_that_touches_nothing_raises(cell, options, message):
 def test_probabilities_are_checked(options):
     with pytest.raises(ConfigError, match=rf"{next(iter(options))}.*expected a probability in \[0, 1\)"):
         Regularisation(**options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_masks_have_the_shapes_types_and_rates_of_what_asks_for_them(dtype):
+    rows, steps, hidden = 31, 17, 23
+    options = Regularisation(recurrent_dropout=0.25, zoneout={"c": 0.4})
+    program = options.program(LSTM(3, hidden).program, training=True)
+    masks = options.masks(program, (rows, steps, hidden), torch.zeros(1, dtype=dtype))
+    assert set(masks) == set(program.masks) == {RECURRENT_MASK, zoneout_mask("c")}
+    recurrent, zoneout = masks[RECURRENT_MASK], masks[zoneout_mask("c")]
+    assert (recurrent.shape, recurrent.dtype) == ((rows, hidden), dtype)
+    assert set(recurrent.unique().tolist()) == {0.0, torch.tensor(1 / 0.75, dtype=dtype).item()}
+    assert abs((recurrent == 0).double().mean().item() - 0.25) < 0.07
+    assert (zoneout.shape, zoneout.dtype) == ((rows, steps, hidden), torch.bool)
+    assert abs(zoneout.double().mean().item() - 0.4) < 0.03
+
+
+def test_masks_that_a_program_does_not_ask_for_are_not_drawn():
+    options = Regularisation(recurrent_dropout=0.25, zoneout=0.4)
+    cell = LSTM(3, HIDDEN)
+    for program in (cell.program, options.program(cell.program, training=False)):
+        before = torch.get_rng_state()
+        assert options.masks(program, (BATCH, TIME, HIDDEN), torch.zeros(1)) == {}
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_dropped_weights_are_new_and_the_others_the_same():
+    cell = GRU(3, 23)
+    parameters = cell.named_tensors()
+    dropped = Regularisation(weight_drop=0.5).drop_weights(parameters)
+    assert {name for name in dropped if dropped[name] is not parameters[name]} == {"hidden_weight"}
+    kept = dropped["hidden_weight"] != 0
+    assert 0.4 < kept.double().mean() < 0.6
+    assert torch.equal(dropped["hidden_weight"][kept], (2 * parameters["hidden_weight"])[kept])
+    dropped["hidden_weight"].sum().backward()
+    assert torch.equal(cell.hidden_weight.grad, 2.0 * kept)
+    assert Regularisation().drop_weights(parameters) is parameters

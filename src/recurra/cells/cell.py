@@ -16,6 +16,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from recurra.cells.checks import check_arguments, check_declarations, check_names_free, hooks_around
+from recurra.cells.drawing import is_drawing
 from recurra.cells.program import Program
 from recurra.cells.traced import Traced, trace_in_mode
 from recurra.cells.values import step_on_symbols
@@ -76,7 +77,8 @@ class Cell(nn.Module):
         self._traced = {True: trace_in_mode(self, True)}
         self._traced[False] = self._in_evaluation(self._traced[True])
         self._shapes = self._declare_parameters()
-        self.reset_parameters()
+        if is_drawing():
+            self.reset_parameters()
 
     def step(self, affine: Any, *states: Any) -> Any:
         """The new state, or the tuple of new states, in the order of `state`."""
@@ -225,7 +227,7 @@ class Cell(nn.Module):
         return self._tensors()
 
     def _tensors(self) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for name, shape in self._shapes.items():
             tensor = getattr(self, name, None)
             if not isinstance(tensor, Tensor) or tensor.shape != shape:
@@ -233,13 +235,13 @@ class Cell(nn.Module):
                 raise CellError(
                     f"{type(self).__name__}.{name}: expected a tensor {list(shape)}, as its step uses it, got {came}."
                 )
-            found[name] = tensor
-        if len({(tensor.dtype, tensor.device) for tensor in found.values()}) > 1:
-            kinds = ", ".join(f"{name} {tensor.dtype} on {tensor.device}" for name, tensor in found.items())
+            tensors[name] = tensor
+        if len({(tensor.dtype, tensor.device) for tensor in tensors.values()}) > 1:
+            kinds = ", ".join(f"{name} {tensor.dtype} on {tensor.device}" for name, tensor in tensors.items())
             raise CellError(
                 f"{type(self).__name__}: expected tensors of one type on one device, got {kinds}; use .to(...)."
             )
-        return found
+        return tensors
 
     @property
     def unseen_hooks(self) -> list[str]:
@@ -274,11 +276,11 @@ class Cell(nn.Module):
         else:
             new = step_on_symbols(self.step, affine, states, f"{type(self).__name__}.step")
         # A new state may not depend on the row at all; under autocast it keeps the old one's type.
-        found = tuple(
+        new_states = tuple(
             value.to(old.dtype).expand_as(old)
             for value, old in zip((new,) if isinstance(new, Tensor) else new, states, strict=True)
         )
-        return found if len(found) > 1 else found[0]
+        return new_states if len(new_states) > 1 else new_states[0]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         """As of any object, but for classes that pickle would not find by their names."""

@@ -54,7 +54,7 @@ class Text:
         return f"{function}({', '.join(operands)})"
 
     def number(self, value: float | None) -> str:
-        """A number; None is a bound that is not there."""
+        """A number; None is a missing bound."""
         return "None" if value is None else f"{value:g}"
 
     def sides(self, left: str, sign: str, right: str) -> str:
@@ -186,14 +186,18 @@ class _Writer:
         """The expression, in brackets where it binds less tightly than `level`."""
         node = self.nodes[place]
         affine = self._affine(node)
-        own = PRECEDENCE.get(node.op, HIGHEST)
+        precedence = PRECEDENCE.get(node.op, HIGHEST)
         if node.op == "constant" and level == PRECEDENCE["pow"] and str(node.values[0]).startswith("-"):
-            own = PRECEDENCE["neg"]  # the base of a power
+            precedence = PRECEDENCE["neg"]  # the base of a power
         if affine is not None:
             text = affine
         elif node.op in BINARY:
-            right = own if node.op in ("add", "mul") else own + 1  # a + (b + c) needs no brackets
-            text = self.style.infix(node.op, self.text(node.args[0], own), self.text(node.args[1], right))
+            right = (
+                precedence if node.op in ("add", "mul") else precedence + 1
+            )  # a + (b + c) needs no brackets
+            text = self.style.infix(
+                node.op, self.text(node.args[0], precedence), self.text(node.args[1], right)
+            )
         elif node.op in COMPARISONS:
             operands = [self.text(arg, 1) for arg in node.args]
             text = self.style.compared(node.op, *operands)
@@ -201,19 +205,19 @@ class _Writer:
             text = f"-{self.text(node.args[0], 3)}"
         elif node.op in ("input", "hidden"):
             text = self._half(node)
-            own = 1 if "+" in text else 3
+            precedence = 1 if "+" in text else 3
         elif node.op == "transposed":
             matrix = self.style.transposed(self.style.parameter("W", node.name, "h"))
             text = f"{matrix} {self.text(node.args[0], HIGHEST)}"
         else:
             text = self._call(node)
-        return f"({text})" if own < level else text
+        return f"({text})" if precedence < level else text
 
     def _bias(self, node: Node) -> str:
-        own = node.name in self.program.hidden_bias_gates
-        if not self.program.has_bias or (node.op == "hidden" and not own):
+        two_biases = node.name in self.program.hidden_bias_gates
+        if not self.program.has_bias or (node.op == "hidden" and not two_biases):
             return ""
-        kind = ("x" if node.op == "input" else "h",) if own else ()
+        kind = ("x" if node.op == "input" else "h",) if two_biases else ()
         return f" + {self.style.parameter('b', node.name, *kind)}"
 
     def _half(self, node: Node) -> str:
@@ -329,9 +333,9 @@ class _BackwardWriter(_Writer):
 
     def _biases(self, gate: str) -> Iterator[str]:
         program, style = self.program, self.style
-        own = gate in program.hidden_bias_gates
-        sides = [("input", ("x",) if own else ())] if gate in program.input_gates else []
-        sides += [("hidden", ("h",))] if own else []
+        two_biases = gate in program.hidden_bias_gates
+        sides = [("input", ("x",) if two_biases else ())] if gate in program.input_gates else []
+        sides += [("hidden", ("h",))] if two_biases else []
         for op, side in sides if program.has_bias else ():
             bias = style.gradient(style.parameter("b", gate, *side))
             yield style.sides(bias, "+=", self._gradient(op, gate))

@@ -224,11 +224,3 @@ class Program:
     def digest(self) -> str:
         """SHA-256 of the program, which a run keeps to know its cell again."""
         return hashlib.sha256(self.key.encode()).hexdigest()
-
-    # --- equations --------------------------------------------------------------------------------
-
-    def equations(self, latex: bool = False) -> str:
-        """One step forwards and backwards as text, or as LaTeX, one equation a line."""
-        from recurra.cells.equations import equations  # the printer reads programs
-
-        return equations(self, latex)

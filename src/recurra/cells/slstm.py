@@ -22,8 +22,8 @@ class SLSTM(Cell):
 
     So that no exponential overflows, what the states c and n hold is those of the equations times e^-m, where
     the stabiliser m' = max(log(forget) + m, log(update)); h' is the same. n is 0 where nothing has been
-    admitted yet, and there m' = log(update). From then on n is at least 1; it is held to that in the division,
-    for starts that are learned or random. `update` is reported by its logarithm, W_u [h, x] + b_u.
+    admitted yet, and there m' = log(update). From then on n is at least 1; the division
+    clamps it to 1, for starts that are learned or random. `update` is reported by its logarithm, W_u [h, x] + b_u.
 
     The hidden weights are full matrices, where the paper has a block per head. The forget bias starts at 1, where
     the paper spreads it over the units.

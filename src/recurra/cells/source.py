@@ -42,12 +42,12 @@ def running_line(under: CodeType, step: Callable[..., Any], name: str) -> str:
 
 def failing_line(error: BaseException, step: Callable[..., Any], name: str) -> str:
     """The innermost line of the user's at which `error` was raised; as `running_line`."""
-    traceback, found = error.__traceback__, name
+    traceback, line = error.__traceback__, name
     while traceback is not None:
         if not _passed(traceback.tb_frame):
-            found = _in_frame(traceback.tb_frame, traceback.tb_lineno, step, name)
+            line = _in_frame(traceback.tb_frame, traceback.tb_lineno, step, name)
         traceback = traceback.tb_next
-    return found
+    return line
 
 
 def _passed(frame: FrameType) -> bool:

@@ -214,7 +214,7 @@ def _first_symbol(value: Any) -> Symbol | None:
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return next((found for part in value if (found := _first_symbol(part)) is not None), None)
+        return next((symbol for part in value if (symbol := _first_symbol(part)) is not None), None)
     return None
 
 

@@ -188,14 +188,14 @@ def trace_step(cell: Cell) -> Trace:
     Raises:
         CellError: `step` leaves the notation or fails in another way, or a declaration is not used, or is used twice.
     """
-    found = _run(cell)
-    if _run(cell) != found:
+    traced = _run(cell)
+    if _run(cell) != traced:
         where = first_line(type(cell).step, f"{type(cell).__name__}.step")
         raise CellError(
             f"{where}: a second run computes something else; a step takes no random numbers and keeps no count, since "
             "what it computes is fixed when it is traced."
         )
-    return found
+    return traced
 
 
 def _run(cell: Cell) -> Trace:

@@ -17,12 +17,11 @@ from recurra.contracts import State
 from recurra.engine.choose import check_name
 from recurra.engine.transformations import COMPILE, EXPORT, transformations
 from recurra.errors import CellError, ConfigError, ShapeError, StateError
-from recurra.layers.regularisation import check_probability
+from recurra.layers.names import INITIAL_STATES
+from recurra.settings import PROBABILITY, check_number
 
 if TYPE_CHECKING:
     from recurra.layers.recurrent import Recurrent
-
-INITIAL_STATES = ("zero", "learned", "random")
 
 
 def check_cell(cell: object) -> None:
@@ -48,14 +47,14 @@ def check_arguments(rnn: Recurrent) -> None:
     Raises:
         ConfigError, BackendError: they do not; the message names the argument.
     """
-    check_probability("dropout", rnn.dropout)
+    check_number("dropout", rnn.dropout, float, **PROBABILITY)
     check_name(rnn.backend)
     if rnn.initial_state not in INITIAL_STATES:
         raise ConfigError(
             f"initial_state: expected one of {', '.join(INITIAL_STATES)}, got {rnn.initial_state!r}."
         )
-    if rnn.chunk is not None and (not isinstance(rnn.chunk, int) or rnn.chunk < 1):
-        raise ConfigError(f"chunk: expected a whole number of steps, at least 1, or None, got {rnn.chunk!r}.")
+    steps = "a whole number of steps, at least 1, or None"
+    check_number("chunk", rnn.chunk, int | None, at_least=1, expected=steps)
     if rnn.dropout and rnn.num_layers == 1:
         raise ConfigError(
             "dropout acts between layers and there is only one; use regularisation=, or more layers."
@@ -79,18 +78,18 @@ def widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]
     Raises:
         ConfigError: a width or the depth is not a whole number of at least 1, or they contradict each other.
     """
-    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
-        raise ConfigError(f"num_layers: expected a whole number of at least 1, got {num_layers!r}.")
+    check_number("num_layers", num_layers, at_least=1)
     if not isinstance(hidden_size, Sequence):
-        found: tuple[int, ...] = (hidden_size,) * num_layers
+        chosen: tuple[int, ...] = (hidden_size,) * num_layers
     else:
-        found = tuple(hidden_size)
-        if not found or num_layers not in (1, len(found)):
-            raise ConfigError(f"hidden_size: expected {num_layers} widths, one per layer, got {list(found)}.")
-    for width in found:
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise ConfigError(f"hidden_size: expected a whole number of at least 1, got {width!r}.")
-    return found
+        chosen = tuple(hidden_size)
+        if not chosen or num_layers not in (1, len(chosen)):
+            raise ConfigError(
+                f"hidden_size: expected {num_layers} widths, one per layer, got {list(chosen)}."
+            )
+    for width in chosen:
+        check_number("hidden_size", width, at_least=1)
+    return chosen
 
 
 def check_input(x: Tensor, input_size: int, sample: Tensor | None) -> None:
@@ -127,9 +126,10 @@ def check_state(rnn: Recurrent, state: State, batch_size: int) -> None:
                 f"state: {key} is {value.dtype}, the weights are {dtype}; use state.to({dtype})."
             )
         if value.shape[0] != batch_size:
+            noun = "row" if value.shape[0] == 1 else "rows"
             raise StateError(
-                f"state: {key} has {value.shape[0]} rows and the batch has {batch_size}; "
-                "select the rows of the state that go on, or call reset()."
+                f"state: {key} has {value.shape[0]} {noun} and the batch has {batch_size}; "
+                "select the rows of the state that continue, or call reset()."
             )
 
 
@@ -146,7 +146,7 @@ def check_lengths(lengths: Tensor | None, x: Tensor) -> Tensor | None:
         raise ShapeError(f"lengths: expected a tensor [batch], got {type(lengths).__name__}.")
     if lengths.shape != (x.shape[0],) or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ShapeError(
-            f"lengths: expected {x.shape[0]} whole numbers, got {lengths.dtype} {list(lengths.shape)}."
+            f"lengths: expected whole numbers [{x.shape[0]}], got {lengths.dtype} {list(lengths.shape)}."
         )
     if lengths.numel() == 0:
         return None

@@ -6,16 +6,14 @@ S sources, K queries per source, Tx source length, M memory, Q query, A width of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from recurra.cells.drawing import is_drawing
 from recurra.engine.additive import additive_energies
 from recurra.errors import ConfigError, nearest
-
-Energy = Literal["dot", "scaled", "general", "additive", "normed_additive"]
-ENERGIES: tuple[str, ...] = get_args(Energy)
+from recurra.layers.names import ENERGIES
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,8 @@ class Attention(nn.Module):
             self.score = nn.Parameter(torch.empty(width))
         if energy == "normed_additive":
             self.gain = nn.Parameter(torch.tensor(width**-0.5))
-        self.reset_parameters()
+        if is_drawing():
+            self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

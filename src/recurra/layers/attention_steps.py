@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recurra.engine.additive import additive_d_keys_and_score, additive_d_projected, additive_energies
-from recurra.engine.shares import Shares
+from recurra.engine.deferred_gradients import DeferredGradients
 from recurra.errors import BackendError
 from recurra.layers.attention import Attention, Memory
 
@@ -92,7 +92,7 @@ class _Additive:
 class AttentionSteps:
     """Steps of attention to one memory.
 
-    Autograd would add to the gradients of the whole memory at every step. Here each step leaves what they are
+    Autograd would add to the gradients of the whole memory at every step. Here each step defers what they are
     made of, and one product over all steps makes them: every step depends on a token, whose own gradient, which
     comes last, is where that happens.
 
@@ -104,7 +104,7 @@ class AttentionSteps:
     def __init__(self, memory: Memory, energies: _Energies) -> None:
         self.memory = Memory(memory.values.detach(), memory.keys.detach(), memory.padding)
         self.energies = energies
-        self.shares: Shares[tuple[Tensor, ...]] = Shares()  # of the steps, in the gradients of the memory
+        self.deferred: DeferredGradients[tuple[Tensor, ...]] = DeferredGradients()  # gradients of the memory
         self.token = _Memory.apply(self, memory.values, memory.keys, *energies.parameters)
 
     def __call__(self, query: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,10 +124,10 @@ class _Memory(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
         steps = ctx.steps
-        left = zip(*steps.shares.take(), strict=True)
-        weights, d_context, d_energies, queries = (torch.stack(one, dim=1) for one in left)
-        found = steps.energies.d_memory(queries, steps.memory, d_energies)
-        return None, torch.bmm(weights.mT, d_context), *found
+        of_steps = zip(*steps.deferred.pop_all(), strict=True)
+        weights, d_context, d_energies, queries = (torch.stack(one, dim=1) for one in of_steps)
+        d_memory = steps.energies.d_memory(queries, steps.memory, d_energies)
+        return None, torch.bmm(weights.mT, d_context), *d_memory
 
 
 class _Step(torch.autograd.Function):
@@ -155,6 +155,6 @@ class _Step(torch.autograd.Function):
         if d_weights is not None:
             d = d + d_weights
         d_energies = weights * (d - (weights * d).sum(1, keepdim=True))
-        steps.shares.leave((weights, d_context, d_energies, query))
+        steps.deferred.add((weights, d_context, d_energies, query))
         d_query = steps.energies.d_queries(query.unsqueeze(1), memory, d_energies.unsqueeze(1))
         return None, query.new_zeros(()), d_query.squeeze(1)

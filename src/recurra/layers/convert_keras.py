@@ -27,7 +27,7 @@ from recurra.layers.layouts import (
     to_tensor,
 )
 from recurra.layers.recurrent import Recurrent
-from recurra.layers.regularisation import Regularisation, check_probability
+from recurra.layers.regularisation import Regularisation
 from recurra.layers.variants import (
     Activation,
     Equations,
@@ -41,6 +41,7 @@ from recurra.layers.variants import (
     softsign,
     tanh,
 )
+from recurra.settings import PROBABILITY, check_number
 
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": tanh,
@@ -103,7 +104,7 @@ def from_keras(
     """
     equations = _equations(layer, reset_after, activation, recurrent_activation)
     for name, rate in {"dropout": dropout, "recurrent_dropout": recurrent_dropout}.items():
-        check_probability(name, rate)
+        check_number(name, rate, float, **PROBABILITY)
     _check_dropout(layer, {"dropout": dropout, "recurrent_dropout": recurrent_dropout}, bidirectional)
     per_layer = (3 if use_bias else 2) * (2 if bidirectional else 1)
     if not arrays or len(arrays) % per_layer:
@@ -114,9 +115,9 @@ def from_keras(
     two_biases = layer == "GRU" and reset_after
     layers = []
     for first in range(0, len(tensors), per_layer):
-        own = tensors[first : first + per_layer]
+        of_layer = tensors[first : first + per_layer]
         step = 3 if use_bias else 2
-        layers.append([_block(own[at : at + step], two_biases) for at in range(0, per_layer, step)])
+        layers.append([_block(of_layer[at : at + step], two_biases) for at in range(0, per_layer, step)])
     regularisation = Regularisation(input_dropout=dropout, recurrent_dropout=recurrent_dropout)
     return build(layouts_of(equations, ORDER)[0], layers, regularisation=regularisation)
 

@@ -123,12 +123,12 @@ class OnnxOperator:
             object.__setattr__(self, "direction", "bidirectional" if two else "forward")
         self._check_numbers()
         self._check_direction()
-        own = DEFAULT_ACTIVATIONS[self.op_type] * DIRECTIONS[self.direction]
-        activations = own if self.activations is None else tuple(self.activations)
+        defaults = DEFAULT_ACTIVATIONS[self.op_type] * DIRECTIONS[self.direction]
+        activations = defaults if self.activations is None else tuple(self.activations)
         object.__setattr__(self, "activations", activations)
-        if len(activations) != len(own):
+        if len(activations) != len(defaults):
             raise CellError(
-                f"activations: {self.op_type} with direction {self.direction!r} has {len(own)}, "
+                f"activations: {self.op_type} with direction {self.direction!r} has {len(defaults)}, "
                 f"got {list(activations)}."
             )
         for name in activations:
@@ -161,7 +161,7 @@ class OnnxOperator:
     def _check_parameters(self, name: str, defaults: dict[str, float]) -> None:
         """None, or the defaults, which become None; ONNX hands them out to those activations that take one."""
         given = getattr(self, name)
-        expected = [defaults[own] for own in self.activations or () if own in defaults]
+        expected = [defaults[one] for one in self.activations or () if one in defaults]
         if given is not None and not (
             len(given) == len(expected) and np.allclose(given, expected, rtol=1e-6, atol=0.0)
         ):
@@ -195,8 +195,8 @@ def from_onnx(*operators: OnnxOperator) -> Recurrent:
     """
     kinds = {(_equations(o), o.direction, o.layout) for o in operators}
     if len(kinds) != 1:
-        found = "; ".join(_shown(operator) for operator in operators) or "none"
-        raise CellError(f"operators: expected one or more of one kind, got {found}.")
+        given = "; ".join(_shown(operator) for operator in operators) or "none"
+        raise CellError(f"operators: expected one or more of one kind, got {given}.")
     ((equations, direction, _),) = kinds
     if direction == "reverse":
         raise CellError(
@@ -240,8 +240,8 @@ def _blocks(operator: OnnxOperator, biased: bool) -> list[Block]:
     gates = len(ORDER[operator.op_type])
     weight, recurrence = to_tensor(operator.W, "W"), to_tensor(operator.R, "R")
     if weight.ndim != 3 or recurrence.ndim != 3:
-        found = f"W {list(weight.shape)} and R {list(recurrence.shape)}"
-        raise ShapeError(f"operators: expected W [D, {gates}*H, I] and R [D, {gates}*H, H], got {found}.")
+        given = f"W {list(weight.shape)} and R {list(recurrence.shape)}"
+        raise ShapeError(f"operators: expected W [D, {gates}*H, I] and R [D, {gates}*H, H], got {given}.")
     directions, hidden = weight.shape[0], recurrence.shape[2]
     shapes = {
         "R": (recurrence, (directions, gates * hidden, hidden)),

@@ -99,10 +99,10 @@ def _kind_of(module: nn.Module) -> str:
 
 def _block(module: nn.RNNBase, suffix: str) -> Block:
     def tensor(name: str) -> Tensor:
-        found = getattr(module, name + suffix, None)
-        if not isinstance(found, Tensor):
-            raise CellError(f"module: expected a tensor as its {name}{suffix}, got {found!r}.")
-        return found
+        value = getattr(module, name + suffix, None)
+        if not isinstance(value, Tensor):
+            raise CellError(f"module: expected a tensor as its {name}{suffix}, got {value!r}.")
+        return value
 
     weights = tensor("weight_ih"), tensor("weight_hh")
     return Block(*weights, tensor("bias_ih"), tensor("bias_hh")) if module.bias else Block(*weights)
@@ -169,9 +169,9 @@ def state_from_torch(state: Tensor | tuple[Tensor, Tensor], bidirectional: bool 
     shapes = {tuple(tensor.shape) for tensor in tensors.values()}
     shape = next(iter(shapes))
     if len(shapes) > 1 or len(shape) != 3 or not shape[0] or shape[0] % directions:
-        found = " and ".join(str(list(tensor.shape)) for tensor in tensors.values())
+        shown = " and ".join(str(list(tensor.shape)) for tensor in tensors.values())
         raise StateError(
-            f"state: expected [layers * {directions}, batch, hidden] for h (and c), got {found}."
+            f"state: expected [layers * {directions}, batch, hidden] for h (and c), got {shown}."
         )
     return State(
         tuple(

@@ -1,6 +1,6 @@
 """Dropout: on the CPU four entries of a mask are drawn at a time, since PyTorch's drawing of each takes longer.
 
-A rate is rounded to a multiple of 2⁻¹⁶ there.
+There a rate is rounded to a multiple of 2⁻¹⁶.
 """
 
 from __future__ import annotations

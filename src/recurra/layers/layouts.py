@@ -28,7 +28,7 @@ from recurra.layers.regularisation import Regularisation
 from recurra.layers.variants import Equations, cells_for, without_bias
 
 Array = NDArray[np.floating]
-Order = Mapping[str, tuple[str, ...]]
+GateOrder = Mapping[str, tuple[str, ...]]
 """A system's order of the gates' rows, by the kind of layer ("RNN", "GRU" or "LSTM")."""
 
 
@@ -71,7 +71,7 @@ class Block:
         return [tensor for tensor in (*named, *self.vectors.values()) if tensor is not None]
 
 
-def layouts_of(equations: Equations, order: Order) -> list[Layout]:
+def layouts_of(equations: Equations, order: GateOrder) -> list[Layout]:
     """The layouts of the cells that compute `equations`, the one to choose first."""
     return [
         Layout(
@@ -127,10 +127,10 @@ def _check_blocks(layout: Layout, layers: Sequence[Sequence[Block]]) -> None:
         hidden = blocks[0].hidden_size
         rows = len(layout.gates) * hidden
         for block in blocks:
-            found = (block.input_weight, block.hidden_weight, block.bias, block.hidden_bias)
+            given = (block.input_weight, block.hidden_weight, block.bias, block.hidden_bias)
             expected = ((rows, width), (rows, hidden), (rows,), (rows,))
             for what, tensor, shape in zip(
-                ("input weights", "recurrent weights", "bias", "recurrent bias"), found, expected, strict=True
+                ("input weights", "recurrent weights", "bias", "recurrent bias"), given, expected, strict=True
             ):
                 if tensor is not None and tuple(tensor.shape) != shape:
                     raise ShapeError(
@@ -266,7 +266,7 @@ def _check_cells(cells: Sequence[Sequence[Cell]], function: str) -> None:
 
 
 def blocks_of(
-    rnn: Recurrent, candidates: Iterable[Equations], order: Order, function: str, refusal: str
+    rnn: Recurrent, candidates: Iterable[Equations], order: GateOrder, function: str, refusal: str
 ) -> tuple[Equations, list[list[Block]]]:
     """The equations that `rnn` computes, and its weights in another system's order of gates.
 

@@ -85,15 +85,17 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logits = _logits(piece, weight, bias, memory[: len(piece)])
             of_target = logits.gather(1, expected)
             probs = torch.softmax(logits, dim=1, out=logits)
-            own = _log(probs.gather(1, expected), piece, weight, bias, expected)
-            total -= (1.0 - smoothing) * own.sum()
+            log_probs = _log(probs.gather(1, expected), piece, weight, bias, expected)
+            total -= (1.0 - smoothing) * log_probs.sum()
             if smoothing:
                 # The mean of log P over V is that of the logits less their log-sum-exp: no pass over all of them.
                 mean = (piece.to(weight.dtype) @ mean_weight).sum() + len(piece) * mean_bias
-                total -= smoothing * (mean - (of_target - own).sum())
+                total -= smoothing * (mean - (of_target - log_probs).sum())
             if not any(wanted):
                 continue
-            d_logits = probs.scatter_add_(1, expected, torch.full_like(own, smoothing - 1.0)).to(piece.dtype)
+            d_logits = probs.scatter_add_(1, expected, torch.full_like(log_probs, smoothing - 1.0)).to(
+                piece.dtype
+            )
             if d_hidden is not None:
                 torch.mm(d_logits, weight.to(piece.dtype), out=d_hidden[start : start + rows])
             if d_weight is not None:
@@ -126,7 +128,7 @@ def sampled_cross_entropy(
     distribution over ids, which is near the true one where ids are in order of falling frequency. All
     positions share them. In the softmax's denominator a drawn symbol stands for all those like it: its term
     is divided by the probability of being among the drawn, so the denominator is estimated without bias. The
-    target's own term is there as it is (Bengio & Senécal 2008; Jean et al. 2015, section 3).
+    target's term is exact (Bengio & Senécal 2008; Jean et al. 2015, section 3).
 
     Args:
         hidden: `[N, H]`.
@@ -146,8 +148,8 @@ def sampled_cross_entropy(
     included = -torch.expm1(candidates * torch.log1p(-share))  # probability of being among the drawn
     logits = functional.linear(hidden, weight[columns], bias[columns]).float()  # [N, C]
     correction = torch.where(was_drawn, -included.log().to(logits.dtype), -math.inf)  # [C]
-    own = torch.arange(len(columns), device=hidden.device) == where[candidates:, None]  # [N, C]
-    logits = logits + correction.masked_fill(own, 0.0)
+    is_target = torch.arange(len(columns), device=hidden.device) == where[candidates:, None]  # [N, C]
+    logits = logits + correction.masked_fill(is_target, 0.0)
     return functional.cross_entropy(logits, where[candidates:], reduction="sum")
 
 

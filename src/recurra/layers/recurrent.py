@@ -131,23 +131,23 @@ class Recurrent(nn.Module):
         cell = self.cells._modules[str(layer)]._modules[str(direction)]
         sizes = self._widths[layer], self.hidden_sizes[layer]
         if not isinstance(cell, Cell) or (cell.input_size, cell.hidden_size) != sizes:
-            found = (
+            given = (
                 f"{cell.input_size} and {cell.hidden_size}" if isinstance(cell, Cell) else "another module"
             )
             raise CellError(
                 f"cells[{layer}][{direction}]: expected a cell with input_size {sizes[0]} and hidden_size {sizes[1]}, "
-                f"got {type(cell).__name__} with {found}."
+                f"got {type(cell).__name__} with {given}."
             )
         return cell
 
     def _program(self, layer: int, direction: int, training: bool) -> Program:
         """What a step computes, dropout and zoneout included."""
         cell = self._cell(layer, direction)
-        own = cell.program_in(cell.training if training == self.training else training)
+        program = cell.program_in(cell.training if training == self.training else training)
         known = self._programs.get((layer, direction, training))
-        if known is None or known[0] is not own:
-            self.regularisation.check(own, type(cell).__name__)
-            known = own, self.regularisation.program(own, training)
+        if known is None or known[0] is not program:
+            self.regularisation.check(program, type(cell).__name__)
+            known = program, self.regularisation.program(program, training)
             self._programs[layer, direction, training] = known
         return known[1]
 
@@ -178,12 +178,11 @@ class Recurrent(nn.Module):
 
     def _sample(self, like: Tensor | None = None) -> Tensor:
         """A tensor of the layers' type and device: a parameter; where they have none `like`, or PyTorch's defaults."""
-        sample = self._parameter()
-        sample = like if sample is None else sample
-        return torch.empty(0) if sample is None else sample
+        known = [one for one in (self._parameter(), like) if one is not None]
+        return known[0] if known else torch.empty(0)
 
     def _parameter(self) -> Tensor | None:
-        """Some parameter, if there is one; of the first cell, if it has one by itself, which is found at once."""
+        """A parameter, or None; the first cell's where it has one of its own, since that takes no search."""
         for parameter in self._cell(0, 0)._parameters.values():
             if parameter is not None:
                 return parameter

@@ -1,5 +1,7 @@
 """Regularisation of recurrent layers, and the masks that it draws.
 
+It is part of configurations, so PyTorch is imported where masks are drawn.
+
 B batch, T time, I input, H hidden.
 """
 
@@ -7,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from recurra.cells.program import Program
-from recurra.cells.transform import RECURRENT_MASK, with_recurrent_dropout, with_zoneout, zoneout_mask
 from recurra.errors import ConfigError, nearest
-from recurra.layers.dropout import dropout, dropout_mask
+from recurra.settings import check, probability
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recurra.cells.program import Program
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,14 @@ class Regularisation:
         weight_drop: dropout on the hidden weights, one mask for the whole call (Merity 2017).
     """
 
-    input_dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    output_dropout: float = 0.0
-    zoneout: float | dict[str, float] = 0.0
-    weight_drop: float = 0.0
+    input_dropout: float = probability()
+    recurrent_dropout: float = probability()
+    output_dropout: float = probability()
+    zoneout: float | dict[str, float] = probability()
+    weight_drop: float = probability()
 
     def __post_init__(self) -> None:
-        for name in ("input_dropout", "recurrent_dropout", "output_dropout", "weight_drop"):
-            check_probability(name, getattr(self, name))
-        for name, rate in self.zoneout.items() if isinstance(self.zoneout, Mapping) else [("", self.zoneout)]:
-            check_probability(f"zoneout {name}".rstrip(), rate)
+        check(self)
 
     def zoneout_rates(self, program: Program) -> dict[str, float]:
         """The probability for each state that is zoned out."""
@@ -81,6 +81,8 @@ class Regularisation:
 
     def program(self, program: Program, training: bool) -> Program:
         """The program with recurrent dropout and zoneout in it."""
+        from recurra.cells.transform import with_recurrent_dropout, with_zoneout
+
         if training and self.recurrent_dropout:
             program = with_recurrent_dropout(program)
         rates = self.zoneout_rates(program)
@@ -93,6 +95,11 @@ class Regularisation:
             shape: B, T, H.
             like: a tensor of the masks' device and type.
         """
+        import torch
+
+        from recurra.cells.transform import RECURRENT_MASK, zoneout_mask
+        from recurra.layers.dropout import dropout_mask
+
         batch, time, hidden = shape
         masks = {}
         if RECURRENT_MASK in program.masks:
@@ -104,17 +111,9 @@ class Regularisation:
 
     def drop_weights(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The parameters with dropout on the hidden weights; the module's own are not changed."""
+        from recurra.layers.dropout import dropout
+
         if not self.weight_drop:
             return parameters
         dropped = dropout(parameters["hidden_weight"], self.weight_drop)
         return {**parameters, "hidden_weight": dropped}
-
-
-def check_probability(name: str, value: float) -> None:
-    """Raise unless `value` is in [0, 1).
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
-        raise ConfigError(f"{name}: expected a probability in [0, 1), got {value!r}.")

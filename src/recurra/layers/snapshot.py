@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Snapshot:
-    """The tensors, modules and programs of layers that go one step at a time as they are now.
+    """The tensors, modules and programs of layers that run one step at a time, as they are now.
 
     A write through `.data` cannot be seen, nor one to a tensor that was made in inference mode.
 
@@ -77,14 +77,14 @@ class Snapshot:
 
 
 def check_one_direction(rnn: Recurrent, method: str) -> None:
-    """Raise unless the layers can go one step at a time.
+    """Raise unless the layers can run one step at a time.
 
     Raises:
         ConfigError: they are bidirectional.
     """
     if rnn.bidirectional:
         raise ConfigError(
-            f"{method}: a bidirectional layer cannot go one step at a time, since the backward direction "
+            f"{method}: a bidirectional layer cannot run one step at a time, since the backward direction "
             "needs the whole sequence; use one direction."
         )
 

@@ -92,18 +92,19 @@ class Unrolled:
         if not program.masks:
             return {}
         masks = self._rnn.regularisation.masks(program, (like.shape[0], 1, like.shape[1]), like)
-        found = {}
+        step_masks = {}
         for name, mask in masks.items():
             if mask.ndim == 3:
-                found[name] = mask[:, 0]
+                step_masks[name] = mask[:, 0]
             else:
-                found[name] = self._masks.setdefault(f"{name} {layer}", mask)
-                self._check_rows(found[name], like)
-        return found
+                step_masks[name] = self._masks.setdefault(f"{name} {layer}", mask)
+                self._check_rows(step_masks[name], like)
+        return step_masks
 
     def _check_rows(self, mask: Tensor, x: Tensor) -> None:
         if mask.shape[0] != x.shape[0]:
+            noun = "row" if mask.shape[0] == 1 else "rows"
             raise ShapeError(
-                f"x_t: expected {mask.shape[0]} rows, as at the first step, since its dropout masks hold for "
+                f"x_t: expected {mask.shape[0]} {noun}, as at the first step, since its dropout masks hold for "
                 f"all steps, got {x.shape[0]}; call unroll() again."
             )
