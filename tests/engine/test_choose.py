@@ -95,8 +95,8 @@ def test_the_gpu_backend_says_what_it_lacks(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert gpu("cuda").reason == "there is no Triton; install triton"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
-    assert gpu("cuda").reason == "this torch sees no CUDA device"
-    with pytest.raises(BackendError, match=r"backend 'gpu' .* this torch sees no CUDA device"):
+    assert gpu("cuda").reason == "PyTorch finds no CUDA device"
+    with pytest.raises(BackendError, match=r"backend 'gpu' .* PyTorch finds no CUDA device"):
         Recurrent(LSTM, INPUT, HIDDEN, backend="gpu")
 
 

@@ -10,6 +10,7 @@ import torch
 import literature
 from recurra import Cell
 from recurra.cells import CELLS, GRU, LSTM, Elman, GRUResetAfter, LayerNormLSTM
+from recurra.cells.equations import equations
 from recurra.engine.cpu.emit import Machine, emit, emit_streaming
 from recurra.engine.gpu import emit as triton
 from recurra.engine.plan import plan, plan_streaming
@@ -126,7 +127,7 @@ def sources(cell):
     program = cell(3, 5).program
     step = plan(program)
     plan_streaming(program)
-    texts = [program.equations(), program.equations(latex=True), emit(step, MACHINE), triton.emit(step)]
+    texts = [equations(program), equations(program, latex=True), emit(step, MACHINE), triton.emit(step)]
     return [*texts, emit_streaming(program, MACHINE, "real")]
 
 

@@ -25,8 +25,8 @@ def additive_energies(projected: Tensor, keys: Tensor, padding: Tensor, score: T
         from recurra.engine.cpu import additive
 
         return additive.energies(projected, keys, padding, score)
-    found = [(one.unsqueeze(1) + keys).tanh() @ score for one in projected.unbind(1)]
-    return torch.stack(found, dim=1).masked_fill(padding.unsqueeze(1), -torch.inf)
+    energies = [(one.unsqueeze(1) + keys).tanh() @ score for one in projected.unbind(1)]
+    return torch.stack(energies, dim=1).masked_fill(padding.unsqueeze(1), -torch.inf)
 
 
 def additive_d_projected(
@@ -37,11 +37,11 @@ def additive_d_projected(
         from recurra.engine.cpu import additive
 
         return additive.d_projected(projected, keys, padding, score, d_energies)
-    found = [
+    gradients = [
         torch.einsum("st,sta->sa", d, 1 - (one.unsqueeze(1) + keys).tanh().square()) * score
         for one, d in zip(projected.unbind(1), d_energies.unbind(1), strict=True)
     ]
-    return torch.stack(found, dim=1)
+    return torch.stack(gradients, dim=1)
 
 
 def additive_d_keys_and_score(

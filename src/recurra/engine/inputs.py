@@ -34,11 +34,11 @@ def project(call: Call, x: Tensor, bfloat16: bool = False) -> Tensor:
 
 def per_unit_parameters(program: Program, parameters: Mapping[str, Tensor], hidden: int) -> list[Tensor]:
     """Vectors, norms' gains and shifts and the hidden biases, `[H]` each, in the kernels' order."""
-    found = []
+    per_unit = []
     for name in vectors(program):
         if name.startswith("hidden_bias_"):
             first = program.hidden_bias_gates.index(name.removeprefix("hidden_bias_")) * hidden
-            found.append(parameters["hidden_bias"][first : first + hidden])
+            per_unit.append(parameters["hidden_bias"][first : first + hidden])
         else:
-            found.append(parameters[name])
-    return found
+            per_unit.append(parameters[name])
+    return per_unit

@@ -265,7 +265,7 @@ def _gather_products(
 
 
 def _terms(nodes: Sequence[Node], root: int, uses: Counter[int]) -> Iterator[int]:
-    """What a sum consists of, its own sums that nothing else uses taken apart, from left to right."""
+    """What a sum consists of, sums inside it that nothing else uses taken apart, from left to right."""
     waiting = [root]
     while waiting:
         index = waiting.pop()
@@ -354,7 +354,7 @@ def _terms_of(index: int, node: Node) -> list[Term]:
 
 
 def _at_hand(nodes: Sequence[Node], index: int) -> bool:
-    """Whether a product's operand is there before the step begins."""
+    """Whether a product's operand is known before the step begins."""
     return nodes[index].op in ("state", "x")
 
 

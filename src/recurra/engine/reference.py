@@ -1,6 +1,6 @@
 """The reference backend: the program as a plain loop over time, with PyTorch's autograd.
 
-It runs every program, and every other backend is held against it. Only the product with the inputs is
+It runs every program, and every other backend is checked against it. Only the product with the inputs is
 taken out of the loop. B batch, T time, I input, H hidden.
 """
 
@@ -97,8 +97,8 @@ class OneStep:
         if "hidden_bias" not in self.parameters or not set(gates) & set(biased):
             return None
         zeros = self.parameters["hidden_bias"].new_zeros(self.hidden_size)
-        own = {gate: self._rows("hidden_bias", (gate,), biased) for gate in gates if gate in biased}
-        return torch.cat([own.get(gate, zeros) for gate in gates])
+        parts = {gate: self._rows("hidden_bias", (gate,), biased) for gate in gates if gate in biased}
+        return torch.cat([parts.get(gate, zeros) for gate in gates])
 
     def project(self, x: Tensor) -> Tensor | None:
         """W x + b of every input gate, `[..., rows]`."""

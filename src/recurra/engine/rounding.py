@@ -66,13 +66,13 @@ def rounded(
     program: Program, parameters: Mapping[str, Tensor], hidden: int, weights: str | None
 ) -> dict[str, Tensor]:
     """The parameters with the values that their weight matrices have in fewer bits."""
-    found = dict(parameters)
+    tensors = dict(parameters)
     if weights == "bfloat16":
-        for name in {"input_weight", "hidden_weight"} & set(found):
-            found[name] = found[name].detach().to(torch.bfloat16).float()
+        for name in {"input_weight", "hidden_weight"} & set(tensors):
+            tensors[name] = tensors[name].detach().to(torch.bfloat16).float()
     elif weights == "int8":
         whole, scales = whole_numbers(program, parameters, hidden)
         for name, values in whole.items():
             gates = program.input_gates if name == "input_weight" else program.hidden_gates
-            found[name] = values.float() * torch.cat([scales[gate] for gate in gates])[:, None]
-    return found
+            tensors[name] = values.float() * torch.cat([scales[gate] for gate in gates])[:, None]
+    return tensors

@@ -53,7 +53,7 @@ def can_run(program: Program, options: Options) -> str | None:
     if beyond_onednn and options.device == "cpu" and kernel_name(program) == "lstm":
         return f"its LSTM for the CPU does not go through {min(beyond_onednn)}"
     if options.device == "meta":
-        return "its kernels compute numbers, which the device meta has not"
+        return "its kernels compute numbers, and tensors on the device meta have none"
     return None
 
 

@@ -148,10 +148,10 @@ def test_a_few_rows_are_split_over_units():
             found = []
             for number in (1, 3):
                 torch.set_num_threads(number)
-                from recurra.engine.cpu.kernel import order
+                from recurra.engine.cpu.kernel import partition
 
-                dealt = order(None, batch, 6 * batch, 133)
-                slices.append((number, dealt.slices, dealt.split))
+                work = partition(None, batch, 6 * batch, 133)
+                slices.append((number, work.slices, work.split))
                 outputs, _ = rnn(x)
                 found.append([outputs, *torch.autograd.grad(outputs.square().sum(), list(rnn.parameters()))])
             assert all(cases.difference(a, b) < 1e-12 for a, b in zip(*found, strict=True))

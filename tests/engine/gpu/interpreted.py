@@ -1,14 +1,16 @@
-"""The gpu backend in Triton's interpreter, on the CPU, against the reference: a script, run by `test_kernel.py`.
+"""The gpu backend in Triton's interpreter, on the CPU, against the reference: a script, run by tests.
 
 Triton must be told before it is imported that it is to interpret, so this is a process of its own. It prints one
-JSON object: by case the difference of every output, final state and gradient, how far each function is off, and
-where values and derivatives are not PyTorch's at special values.
+JSON object. For `interpreted.py kernels` that is, by case, the difference of every output, final state and gradient,
+and where values and derivatives are not PyTorch's at special values; for `interpreted.py functions`, how far each is
+off.
 Fresh memory is full of NaN throughout.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -205,13 +207,20 @@ def choices() -> dict[str, Any]:
     return {"refused": BACKENDS["gpu"].can_run(program, options), "auto": choose(program, options).NAME}
 
 
+def kernels() -> dict[str, Any]:
+    """All that is looked at of kernels, by name."""
+    return {
+        "cases": {name: case.differences() for name, case in every_case().items()},
+        "choices": choices(),
+        "special values": {
+            str(dtype): special_values.wrong(special_values.on("gpu", dtype), special_values.expected(dtype))
+            for dtype in special_values.TOLERANCE
+        },
+        "steps": one_step_at_a_time(),
+        "second derivative": second_derivative(),
+    }
+
+
 if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
-    differences = {name: case.differences() for name, case in every_case().items()}
-    found = {"cases": differences, "functions": function_errors(), "choices": choices()}
-    found["special values"] = {
-        str(dtype): special_values.wrong(special_values.on("gpu", dtype), special_values.expected(dtype))
-        for dtype in special_values.TOLERANCE
-    }
-    found["steps"] = one_step_at_a_time()
-    print(json.dumps({**found, "second derivative": second_derivative()}))
+    print(json.dumps(function_errors() if sys.argv[1] == "functions" else kernels()))

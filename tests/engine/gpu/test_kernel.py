@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import torch
 
 import cases
 
@@ -17,8 +13,6 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="there is no Triton here (it comes for Linux)"
 )
 
-SCRIPT = Path(__file__).parent / "interpreted.py"
-TESTS = Path(cases.__file__).parent
 EXTRA = (
     "everything",
     "whole vectors",
@@ -32,19 +26,12 @@ EXTRA = (
     "masks, gru_reset_after",
     "masks, layer_norm_lstm",
 )
-FUNCTIONS = {"tanh": 1e-12, "pow": 1e-13}
 
 
 @pytest.fixture(scope="module")
-def interpreted():
+def interpreted(run_interpreted):
     """What the script prints; it runs once for all tests of this file."""
-    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return run_interpreted("kernels")
 
 
 @pytest.mark.parametrize("case", [*cases.ALL_CELLS, *EXTRA])
@@ -57,12 +44,6 @@ def test_agrees_with_the_reference(interpreted, case):
 
 def test_every_case_is_looked_at(interpreted):
     assert set(interpreted["cases"]) == {*cases.ALL_CELLS, *EXTRA}
-
-
-def test_functions_are_pytorchs(interpreted):
-    """Over the whole line, infinities and NaN included."""
-    found = interpreted["functions"]
-    assert not {name: error for name, error in found.items() if not error <= FUNCTIONS.get(name, 1e-15)}
 
 
 @pytest.mark.parametrize("dtype", ["torch.float32", "torch.float64"])
@@ -84,3 +65,15 @@ def test_one_step_at_a_time(interpreted):
     """The backend has no kernel of a single step, and runs a sequence of length one."""
     assert set(interpreted["steps"]) == {"stream", "loop", "gradients", "masks"}
     assert not {name: error for name, error in interpreted["steps"].items() if error > 1e-12}
+
+
+def test_products_are_rounded_as_pytorchs_own():
+    from recurra.engine.gpu.kernel import precision
+
+    before = torch.backends.cuda.matmul.fp32_precision
+    assert precision(torch.float32) == "ieee"
+    try:
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        assert (precision(torch.float32), precision(torch.float64)) == ("tf32", "ieee")
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before

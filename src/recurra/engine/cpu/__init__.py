@@ -46,10 +46,10 @@ _refused: dict[tuple[str, torch.dtype], str] = {}
 
 def prepare(program: Program, options: Options) -> str | None:
     """Compile a program's kernels, unless that has been done; None, or why the compiler refuses them."""
-    from recurra.engine.cpu.kernel import kernel
+    from recurra.engine.cpu.kernel import kernel_of
 
     try:
-        kernel(program.key, options.dtype == torch.float64)
+        kernel_of(program.key, options.dtype == torch.float64)
     except BackendError as error:
         remember(program, options.dtype, error)
     return _refused.get((program.key, options.dtype))
@@ -70,40 +70,40 @@ def run(call: Call) -> Result:
 
 
 def _bytes_kept(call: Call) -> int:
-    """At most so much is kept for the gradients: about twice as many values as there are gates, and the states."""
+    """The most that is kept for the gradients: about two values per gate, and the states."""
     program, (rows, hidden) = call.program, call.states[0].shape
     values = 2 * len(program.gates) + len(program.states)
     return rows * call.x.shape[1] * hidden * values * call.states[0].element_size()
 
 
 def _run(call: Call) -> Result:
-    """Over the steps that there are, without padding."""
+    """Run over the unpadded steps alone."""
     from recurra.engine.cpu import operator
 
     program, (batch, hidden) = call.program, call.states[0].shape
     steps = call.x.shape[1]
-    there = None
+    unpadded = None
     if call.lengths is not None:
         if torch.compiler.is_compiling():
             torch._dynamo.graph_break(msg=FULLGRAPH)
         time = torch.arange(steps, device=call.lengths.device)
-        there = (time < call.lengths[:, None]).flatten().nonzero().squeeze(1)  # [N]
+        unpadded = (time < call.lengths[:, None]).flatten().nonzero().squeeze(1)  # [N]
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     bfloat16 = BFLOAT16 and autocast and call.states[0].dtype == torch.float32
-    projected = project(call, _without_padding(call.x, there), bfloat16)
+    projected = project(call, _without_padding(call.x, unpadded), bfloat16)
     held = [call.masks[name] for name in program.masks]
-    masks = [_without_padding(mask, there) if mask.ndim == 3 else mask for mask in held]
+    masks = [_without_padding(mask, unpadded) if mask.ndim == 3 else mask for mask in held]
     per_unit = per_unit_parameters(program, call.parameters, hidden)
     weight = call.parameters.get("hidden_weight")
     outputs, states = operator.run(
         program, projected, weight, call.lengths, call.states, per_unit, masks, bfloat16
     )
-    if there is not None:
-        outputs = outputs.new_zeros(batch * steps, hidden).index_copy(0, there, outputs)
+    if unpadded is not None:
+        outputs = outputs.new_zeros(batch * steps, hidden).index_copy(0, unpadded, outputs)
     return Result(outputs.view(batch, steps, hidden), states, {})
 
 
-def _without_padding(x: Tensor, there: Tensor | None) -> Tensor:
-    """The steps `[N, ...]` of `x` `[B, T, ...]` that there are, row after row."""
+def _without_padding(x: Tensor, unpadded: Tensor | None) -> Tensor:
+    """The unpadded steps `[N, ...]` of `x` `[B, T, ...]`, row after row."""
     flat = x.flatten(0, 1)
-    return flat if there is None else flat.index_select(0, there)
+    return flat if unpadded is None else flat.index_select(0, unpadded)

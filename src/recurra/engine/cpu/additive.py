@@ -43,21 +43,21 @@ def _library(double: bool) -> ctypes.CDLL:
 
 def energies(projected: Tensor, keys: Tensor, padding: Tensor, score: Tensor) -> Tensor:
     """`[S, K, Tx]`, -inf on padding; arguments and those of what follows as in `engine.additive`."""
-    found = keys.new_empty(*projected.shape[:2], keys.shape[1])
-    slices = _slices(found.shape[0] * found.shape[1])
-    _run("recurra_energies", slices, projected, keys, padding, score, energies=found)
-    return found
+    energies = keys.new_empty(*projected.shape[:2], keys.shape[1])
+    slices = _slices(projected.shape[0] * projected.shape[1])
+    _run("recurra_energies", slices, projected, keys, padding, score, energies=energies)
+    return energies
 
 
 def d_projected(
     projected: Tensor, keys: Tensor, padding: Tensor, score: Tensor, d_energies: Tensor
 ) -> Tensor:
     """`[S, K, A]`."""
-    found = projected.new_empty(projected.shape)
-    slices = _slices(found.shape[0] * found.shape[1])
+    slices = _slices(projected.shape[0] * projected.shape[1])
     given = (projected, keys, padding, score)
-    _run("recurra_d_projected", slices, *given, energies=d_energies, d_projected=found)
-    return found
+    gradient = projected.new_empty(projected.shape)
+    _run("recurra_d_projected", slices, *given, energies=d_energies, d_projected=gradient)
+    return gradient
 
 
 def d_keys_and_score(
@@ -65,10 +65,10 @@ def d_keys_and_score(
 ) -> tuple[Tensor, Tensor]:
     """`[S, Tx, A]` and `[A]`."""
     slices = _slices(len(keys))
-    found, of_score = keys.new_zeros(keys.shape), score.new_zeros(slices, len(score))
+    d_keys, d_score = keys.new_zeros(keys.shape), score.new_zeros(slices, len(score))
     given = (projected, keys, padding, score)
-    _run("recurra_d_keys", slices, *given, energies=d_energies, d_keys=found, d_score=of_score)
-    return found, of_score.sum(0)
+    _run("recurra_d_keys", slices, *given, energies=d_energies, d_keys=d_keys, d_score=d_score)
+    return d_keys, d_score.sum(0)
 
 
 def _slices(rows: int) -> int:

@@ -24,9 +24,9 @@ FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-shared", "-fPIC", "-fno-math-
 def compiler() -> str | None:
     """The path of the system's C++ compiler: $CXX, g++ or clang++; None where there is none."""
     for name in (os.environ.get("CXX", ""), "g++", "clang++"):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
+        path = shutil.which(name) if name else None
+        if path:
+            return path
     return None
 
 
@@ -43,13 +43,13 @@ def obstacle() -> str | None:
 
 def _look_for_obstacle() -> str | None:
     if sys.platform == "win32":
-        return "its kernels are built on Linux and macOS, not on Windows; use WSL there"
+        return "its kernels are built on Linux and macOS, not on Windows; use WSL"
     if compiler() is None:
         return "there is no C++ compiler; install g++ or clang++, or set $CXX"
     try:
         library('#include <cmath>\nextern "C" double recurra_probe(double x) { return std::exp(x); }\n')
     except (BackendError, OSError) as error:
-        return f"nothing can be compiled here ({error}); mend it, or set $CXX to another compiler"
+        return f"nothing can be compiled here ({error}); fix it, or set $CXX to another compiler"
     return None
 
 
@@ -105,8 +105,8 @@ def library(source: str) -> ctypes.CDLL:
             return ctypes.CDLL(str(binary))
         except OSError:  # damaged: built again
             binary.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as aside:
-        code, made = Path(aside) / "kernel.cpp", Path(aside) / "kernel.so"
+    with tempfile.TemporaryDirectory(dir=folder) as folder_name:
+        code, made = Path(folder_name) / "kernel.cpp", Path(folder_name) / "kernel.so"
         code.write_text(source, encoding="utf-8")
         done = subprocess.run(
             [path, *FLAGS, str(code), "-o", str(made)], capture_output=True, text=True, check=False
@@ -120,11 +120,11 @@ def library(source: str) -> ctypes.CDLL:
 def _refused(errors: str, source: str) -> str:
     """The compiler's first error, with the generated line and the equation that it comes from."""
     for error in errors.splitlines():
-        found = re.search(r"kernel\.cpp:(\d+):.*?error: (.*)", error)
-        if not found:
+        refusal = re.search(r"kernel\.cpp:(\d+):.*?error: (.*)", error)
+        if not refusal:
             continue
-        lines = source.splitlines()[: int(found[1])]
+        lines = source.splitlines()[: int(refusal[1])]
         equations = [line.strip(" /") for line in lines if re.match(r"\s*// .* = ", line)]
         origin = f", of the equation {equations[-1]}" if equations else ""
-        return f"the generated line {found[1]}, {lines[-1].strip()!r}{origin}: {found[2]}"
+        return f"the generated line {refusal[1]}, {lines[-1].strip()!r}{origin}: {refusal[2]}"
     return f"the generated source: {(errors.splitlines() or ['no message'])[0]}"

@@ -66,13 +66,13 @@ class Kernel:
         like = like.new_empty(0, dtype=torch.int32) if self.bfloat16 else like
         return pack(direction, self.machine, hidden, block, like)
 
-    def walk(self, tensors: dict[str, Tensor], order: Order, save: bool) -> None:
-        """All steps forwards; new in `tensors` are the states at every step, the final ones, and what is saved.
+    def run_forward(self, tensors: dict[str, Tensor], partition: WorkPartition, save: bool) -> None:
+        """Run all steps forwards; new in `tensors` are the states at every step, the final ones, and what is saved.
 
         Args:
             tensors: by the kernel's names: `projected`, `packed`, and what `laid_out` gives.
-            order: how the work is dealt out.
-            save: keep what `walk_back` needs.
+            partition: which slice runs what.
+            save: keep what `run_backward` needs.
         """
         first = tensors[f"initial_{self.program.states[0]}"]
         total, (batch, hidden) = tensors["projected"].shape[0], first.shape
@@ -80,20 +80,20 @@ class Kernel:
         for name in self.program.states:
             tensors[f"states_{name}"] = first.new_empty(total, hidden)
             tensors[f"final_{name}"] = first.new_empty(batch, hidden)
-        self.launch(tensors, order, hidden, backwards=False, save=save)
+        self.launch(tensors, partition, hidden, backwards=False, save=save)
 
-    def walk_back(
+    def run_backward(
         self,
         tensors: dict[str, Tensor],
-        order: Order,
+        partition: WorkPartition,
         d_output: Tensor | None,
         d_final: Sequence[Tensor | None],
     ) -> list[Tensor]:
-        """All steps backwards; new in `tensors` are the gradients of the projected inputs and the hidden halves.
+        """Run all steps backwards; new in `tensors` are the gradients of the projected inputs and the hidden halves.
 
         Args:
             tensors: by the kernel's names: `packed`, the states at every step, `saved`, and what `laid_out` gives.
-            order: that of `walk`.
+            partition: that of `run_forward`.
             d_output: of the first state at every step, `[N, H]`; None is zero.
             d_final: of the final states; None is zero.
 
@@ -115,15 +115,15 @@ class Kernel:
         tensors["d_projected"] = (first.new_empty if known else first.new_zeros)(total, len(gates) * hidden)
         if self.plan.hidden_apart:
             tensors["d_hidden"] = first.new_zeros(total, len(self.program.hidden_gates) * hidden)
-        tensors["sums"] = first.new_zeros(order.slices, len(self.vectors), hidden)
-        self.launch(tensors, order, hidden, backwards=True, save=False)
+        tensors["sums"] = first.new_zeros(partition.slices, len(self.vectors), hidden)
+        self.launch(tensors, partition, hidden, backwards=True, save=False)
         return [
             *(tensors[f"carry_{name}"] for name in states),
             *(one.clone() for one in tensors["sums"].sum(0)),
         ]
 
-    def weight_gradient(self, tensors: Mapping[str, Tensor], order: Order) -> Tensor:
-        """The gradient of the hidden weights `[G * H, H]`, from what `walk_back` has left in `tensors`."""
+    def weight_gradient(self, tensors: Mapping[str, Tensor], partition: WorkPartition) -> Tensor:
+        """The gradient of the hidden weights `[G * H, H]`, from what `run_backward` has left in `tensors`."""
         d_rows = tensors["d_hidden" if self.plan.hidden_apart else "d_projected"]
         hidden = d_rows.shape[1] // len(self.program.hidden_gates)
         narrow = torch.bfloat16 if self.bfloat16 else d_rows.dtype
@@ -136,41 +136,43 @@ class Kernel:
                 return tensors[f"states_{name}"].to(narrow)
             before = torch.empty_like(tensors[f"states_{name}"])
             before[1:] = tensors[f"states_{name}"][:-1]
-            before[order.first[order.starting]] = tensors[f"initial_{name}"][order.starting]
+            before[partition.first[partition.starting]] = tensors[f"initial_{name}"][partition.starting]
             return before.to(narrow)
 
         return weight_gradient(self.plan, d_rows.to(narrow), operand).to(d_rows.dtype)
 
     def launch(
-        self, tensors: dict[str, Tensor], order: Order, hidden: int, backwards: bool, save: bool
+        self, tensors: dict[str, Tensor], partition: WorkPartition, hidden: int, backwards: bool, save: bool
     ) -> None:
         """Run all slices, in torch's threads."""
-        if not order.steps:
+        if not partition.steps:
             return
-        rows = order.rows.shape[1]
-        size = self.library.recurra_scratch(hidden, int(backwards)) * rows * order.slices
+        rows = partition.rows.shape[1]
+        size = self.library.recurra_scratch(hidden, int(backwards)) * rows * partition.slices
         scratch = tensors["saved"].new_empty(max(size, 1))
         arrived = torch.zeros(1, dtype=torch.int64, device="cpu")
         call = self.Call(
-            order.batch, order.steps, hidden, 0, order.slices, int(order.split), int(save),
-            order.rows.data_ptr(), order.lengths.data_ptr(), order.first.data_ptr(), arrived.data_ptr(),
+            partition.batch, partition.steps, hidden, 0, partition.slices, int(partition.split), int(save),
+            partition.rows.data_ptr(), partition.lengths.data_ptr(), partition.first.data_ptr(), arrived.data_ptr(),
         )  # fmt: skip
         for place, name in enumerate(self.names):
             call.p[place] = tensors[name].data_ptr() if name in tensors else None
         call.p[self.names.index("scratch")] = scratch.data_ptr()
         in_threads(
-            self.library.recurra_backward if backwards else self.library.recurra_forward, call, order.slices
+            self.library.recurra_backward if backwards else self.library.recurra_forward,
+            call,
+            partition.slices,
         )
 
 
 def laid_out(
-    own: Kernel, states: Sequence[Tensor], per_unit: Sequence[Tensor], masks: Sequence[Tensor]
+    kernel: Kernel, states: Sequence[Tensor], per_unit: Sequence[Tensor], masks: Sequence[Tensor]
 ) -> dict[str, Tensor]:
     """What both directions read, contiguous and of one type, by the kernel's names."""
     dtype = states[0].dtype
-    named = {f"initial_{name}": state for name, state in zip(own.program.states, states, strict=True)}
-    named |= dict(zip(own.vectors, per_unit, strict=True))
-    named |= {f"mask_{name}": mask.to(dtype) for name, mask in zip(own.program.masks, masks, strict=True)}
+    named = {f"initial_{name}": state for name, state in zip(kernel.program.states, states, strict=True)}
+    named |= dict(zip(kernel.vectors, per_unit, strict=True))
+    named |= {f"mask_{name}": mask.to(dtype) for name, mask in zip(kernel.program.masks, masks, strict=True)}
     return {name: tensor.contiguous() for name, tensor in named.items()}
 
 
@@ -223,10 +225,10 @@ def can_split(threads: int) -> bool:
     return threads > 1 and _threads_run_together()
 
 
-class Order:
-    """How the work is dealt out: the rows to the slices, longest first, or the units where there are few rows.
+class WorkPartition:
+    """Which slice runs what: the rows are divided, longest first, or the units where there are few rows.
 
-    Arrays over time hold the N steps that there are, row after row; `first` says where each row begins.
+    Arrays over time hold the N unpadded steps, row after row; `first` says where each row begins.
     """
 
     def __init__(self, lengths: Tensor | None, batch: int, total: int, hidden: int, threads: int) -> None:
@@ -243,25 +245,25 @@ class Order:
         groups = 1 if self.split else self.slices
         self.rows = torch.zeros(groups, -(-batch // groups), dtype=torch.int64, device="cpu")
         for number in range(groups):
-            own = by_length[number::groups]
-            self.rows[number, : len(own)] = own
+            rows = by_length[number::groups]
+            self.rows[number, : len(rows)] = rows
 
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # kept from call to call, whatever mode the first one is in
-def _even_order(batch: int, total: int, hidden: int, threads: int) -> Order:
-    return Order(None, batch, total, hidden, threads)
+def _even_partition(batch: int, total: int, hidden: int, threads: int) -> WorkPartition:
+    return WorkPartition(None, batch, total, hidden, threads)
 
 
-def order(lengths: Tensor | None, batch: int, total: int, hidden: int) -> Order:
-    """How a call of `total` steps is dealt out; it depends on shapes, lengths and the number of threads only."""
+def partition(lengths: Tensor | None, batch: int, total: int, hidden: int) -> WorkPartition:
+    """Which slice runs what of `total` steps; it depends on shapes, lengths and the number of threads only."""
     threads = torch.get_num_threads()
     if lengths is None:
-        return _even_order(batch, total, hidden, threads)
-    return Order(lengths, batch, total, hidden, threads)
+        return _even_partition(batch, total, hidden, threads)
+    return WorkPartition(lengths, batch, total, hidden, threads)
 
 
 @cache
-def kernel(key: str, double: bool, bfloat16: bool = False) -> Kernel:
-    """The kernels of the program with that key, compiled when they are first wanted."""
+def kernel_of(key: str, double: bool, bfloat16: bool = False) -> Kernel:
+    """The kernels of the program with that key, compiled when they are first used."""
     return Kernel(Program.from_key(key), double, bfloat16)

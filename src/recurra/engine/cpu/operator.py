@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recurra import operators as operators  # so that they exist
 from recurra.cells.program import Program
-from recurra.engine.cpu.kernel import kernel, laid_out, order
+from recurra.engine.cpu.kernel import kernel_of, laid_out, partition
 from recurra.engine.plan import StepPlan, plan
 from recurra.errors import BackendError, ShapeError
 
@@ -42,11 +42,11 @@ def forward(
 
     Args:
         program: its key.
-        projected: W x + b of the input gates, `[N, G * H]`, over the N steps that there are, row after row.
+        projected: W x + b of the input gates, `[N, G * H]`, over the N unpadded steps, row after row.
         hidden_weight: `[G * H, H]`, or None.
         lengths: `[B]`, N in sum; None where every row is N / B long.
         states: initial ones, `[B, H]`.
-        per_unit: vectors, norms' gains and shifts and hidden biases, `[H]` each, in the order of `emit.vectors`.
+        per_unit: vectors, norms' gains and shifts and hidden biases, `[H]` each, in the order of `plan.vectors`.
         masks: in the program's order, `[B, H]` or, by step, `[N, H]`.
         save: keep what `backward` needs.
         bfloat16: multiply numbers rounded to bfloat16, and sum in float32; for float32 only.
@@ -56,17 +56,17 @@ def forward(
         after the first at every step, `[N, H]`.
     """
     first = states[0]
-    own = kernel(program, first.dtype == torch.float64, bfloat16)
-    _check(own.program, len(own.vectors), projected, hidden_weight, lengths, states, per_unit, masks)
-    names = own.program.states
+    kernel = kernel_of(program, first.dtype == torch.float64, bfloat16)
+    _check(kernel.program, len(kernel.vectors), projected, hidden_weight, lengths, states, per_unit, masks)
+    names = kernel.program.states
     (batch, hidden), total = first.shape, projected.shape[0]
     if total == 0:
-        empty = [first.new_empty(0, n) for n in _saved_widths(own.plan, hidden, save)]
+        empty = [first.new_empty(0, n) for n in _saved_widths(kernel.plan, hidden, save)]
         return [first.new_empty(0, hidden), *(state.clone() for state in states), *empty]
-    tensors = laid_out(own, states, per_unit, masks)
+    tensors = laid_out(kernel, states, per_unit, masks)
     tensors["projected"] = projected.contiguous()
-    tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=False)
-    own.walk(tensors, order(lengths, batch, total, hidden), save)
+    tensors["packed"] = kernel.pack(hidden_weight, hidden, first, backwards=False)
+    kernel.run_forward(tensors, partition(lengths, batch, total, hidden), save)
     kept = [tensors["saved"], *(tensors[f"states_{name}"] for name in names[1:])] if save else []
     return [tensors[f"states_{names[0]}"], *(tensors[f"final_{name}"] for name in names), *kept]
 
@@ -150,19 +150,21 @@ def backward(
         per-unit parameters.
     """
     first = states[0]
-    own = kernel(program, first.dtype == torch.float64, bfloat16)
+    kernel = kernel_of(program, first.dtype == torch.float64, bfloat16)
     total, hidden = outputs.shape
     d_output, *d_final = gradients
-    dealt = order(lengths, first.shape[0], total, hidden)
-    tensors = laid_out(own, states, per_unit, masks)
+    work = partition(lengths, first.shape[0], total, hidden)
+    tensors = laid_out(kernel, states, per_unit, masks)
     tensors["saved"] = kept[0]
-    tensors |= dict(zip((f"states_{name}" for name in own.program.states), (outputs, *kept[1:]), strict=True))
-    tensors["packed"] = own.pack(hidden_weight, hidden, first, backwards=True)
-    found = own.walk_back(tensors, dealt, d_output, d_final)
+    tensors |= dict(
+        zip((f"states_{name}" for name in kernel.program.states), (outputs, *kept[1:]), strict=True)
+    )
+    tensors["packed"] = kernel.pack(hidden_weight, hidden, first, backwards=True)
+    d_others = kernel.run_backward(tensors, work, d_output, d_final)
     d_weight = first.new_empty(0)
     if hidden_weight is not None and weight_wanted:
-        d_weight = own.weight_gradient(tensors, dealt)
-    return [tensors["d_projected"], d_weight, *found]
+        d_weight = kernel.weight_gradient(tensors, work)
+    return [tensors["d_projected"], d_weight, *d_others]
 
 
 # --- what PyTorch has to know of them ----------------------------------------------------------------
@@ -220,7 +222,7 @@ def gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
     outputs, hidden_weight, lengths, *rest = ctx.saved_tensors
     kept, rest = rest[:states], rest[states:]  # the saved values and every state but the first
     given = (rest[:states], rest[states : states + per_unit], rest[states + per_unit :])
-    d_projected, d_weight, *found = torch.ops.recurra.backward(
+    d_projected, d_weight, *d_others = torch.ops.recurra.backward(
         ctx.program, list(gradients[: 1 + states]), outputs, kept, hidden_weight, lengths, *given,
         ctx.needs_input_grad[2], ctx.bfloat16,
     )  # fmt: skip
@@ -230,8 +232,8 @@ def gradients(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
         d_projected if ctx.has_projected else None,
         d_weight if weighted else None,
         None,
-        found[:states],
-        found[states:],
+        d_others[:states],
+        d_others[states:],
         [None for _ in given[2]],
         None,
         None,
@@ -261,7 +263,7 @@ def run(
     """Outputs `[N, H]` and final states `[B, H]`; arguments as `forward` takes them."""
     floating = [projected, *states, *per_unit, *([] if hidden_weight is None else [hidden_weight])]
     save = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in floating)
-    found = torch.ops.recurra.forward(
+    results = torch.ops.recurra.forward(
         program.key,
         projected,
         hidden_weight,
@@ -272,4 +274,4 @@ def run(
         save,
         bfloat16,
     )
-    return found[0], tuple(found[1 : 1 + len(states)])
+    return results[0], tuple(results[1 : 1 + len(states)])

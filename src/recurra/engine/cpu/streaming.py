@@ -79,17 +79,17 @@ class PackedStep:
 
     def _per_unit(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Every vector that the kernel reads, a biased gate's share of the biases included."""
-        found = {name: value.detach().clone() for name, value in parameters.items() if value.ndim == 1}
+        vectors = {name: value.detach().clone() for name, value in parameters.items() if value.ndim == 1}
         for array, prefix, gates in (
             ("bias", "bias_", self.program.input_gates),
             ("hidden_bias", "hidden_bias_", self.program.hidden_bias_gates),
         ):
-            if array in found:
-                found |= {
+            if array in vectors:
+                vectors |= {
                     f"{prefix}{gate}": part
-                    for gate, part in zip(gates, found[array].split(self.hidden), strict=True)
+                    for gate, part in zip(gates, vectors[array].split(self.hidden), strict=True)
                 }
-        return {name: value for name, value in found.items() if name in self.names}
+        return {name: value for name, value in vectors.items() if name in self.names}
 
     def _pack(
         self, parameters: Mapping[str, Tensor], weights: str | None, machine: Any, like: Tensor

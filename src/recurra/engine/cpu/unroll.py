@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from recurra.cells.program import Program
-from recurra.engine.cpu.kernel import kernel, laid_out, order
+from recurra.engine.cpu.kernel import kernel_of, laid_out, partition
 from recurra.engine.cpu.operator import REFERENCE
+from recurra.engine.deferred_gradients import DeferredGradients
 from recurra.engine.gradients import weight_gradient
 from recurra.engine.inputs import per_unit_parameters
 from recurra.engine.plan import Place
-from recurra.engine.shares import Shares
 from recurra.errors import BackendError
 
 WEIGHTS = ("input_weight", "bias", "hidden_weight")
@@ -28,7 +28,7 @@ class PackedUnroll:
     """One step of a program with gradients; parameters as they are when it is made.
 
     The gradients of the weight matrices are one product over all steps. For that every step depends on a
-    token, whose own gradient comes last: it gathers what the steps have left.
+    token, whose own gradient comes last: it gathers what the steps have deferred.
 
     Args:
         program: masks included.
@@ -39,15 +39,15 @@ class PackedUnroll:
 
     def __init__(self, program: Program, parameters: Mapping[str, Tensor], hidden: int, like: Tensor) -> None:
         self.program, self.hidden = program, hidden
-        self.own = kernel(program.key, like.dtype == torch.float64)
+        self.kernel = kernel_of(program.key, like.dtype == torch.float64)
         self.weights = {name: parameters[name].detach() for name in WEIGHTS if name in parameters}
         weight = self.weights.get("hidden_weight")
         self.packed = {
-            backwards: self.own.pack(weight, hidden, like, backwards) for backwards in (False, True)
+            backwards: self.kernel.pack(weight, hidden, like, backwards) for backwards in (False, True)
         }
         self.per_unit = per_unit_parameters(program, parameters, hidden)
-        # Of each step, in the gradients of the weights: by name, and what hidden weights multiply.
-        self.shares: Shares[tuple[dict[Any, Tensor], ...]] = Shares()
+        # Of each step: gradients and inputs by name, and what hidden weights multiply.
+        self.deferred: DeferredGradients[tuple[dict[Any, Tensor], ...]] = DeferredGradients()
         self.token = _Token.apply(self, like, *(parameters[name] for name in self.weights))
 
     def __call__(
@@ -70,19 +70,19 @@ class _Token(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> tuple[Any, ...]:
         unroll = ctx.unroll
-        shares, operands = (
-            {name: torch.cat([one[name] for one in left]) for name in left[0]}
-            for left in zip(*unroll.shares.take(), strict=True)
+        gathered, operands = (
+            {name: torch.cat([one[name] for one in of_steps]) for name in of_steps[0]}
+            for of_steps in zip(*unroll.deferred.pop_all(), strict=True)
         )
-        found: dict[str, Tensor] = {}
-        d_projected = shares["d_projected"]  # [N, G * H]
+        gradients: dict[str, Tensor] = {}
+        d_projected = gathered["d_projected"]  # [N, G * H]
         if "input_weight" in unroll.weights:
-            found["input_weight"] = d_projected.T @ shares["x"]
-            found["bias"] = d_projected.sum(0)
+            gradients["input_weight"] = d_projected.T @ gathered["x"]
+            gradients["bias"] = d_projected.sum(0)
         if "hidden_weight" in unroll.weights:
-            d_rows = shares.get("d_hidden", d_projected)
-            found["hidden_weight"] = weight_gradient(unroll.own.plan, d_rows, operands.__getitem__)
-        return None, None, *(found[name] for name in unroll.weights)
+            d_rows = gathered.get("d_hidden", d_projected)
+            gradients["hidden_weight"] = weight_gradient(unroll.kernel.plan, d_rows, operands.__getitem__)
+        return None, None, *(gradients[name] for name in unroll.weights)
 
 
 class _Step(torch.autograd.Function):
@@ -90,14 +90,14 @@ class _Step(torch.autograd.Function):
     def forward(
         ctx: Any, unroll: PackedUnroll, token: Tensor, x: Tensor, *rest: Tensor
     ) -> tuple[Tensor, ...]:
-        own, names = unroll.own, unroll.program.states
-        states, per_unit = rest[: len(names)], rest[len(names) : len(names) + len(own.vectors)]
-        masks = rest[len(names) + len(own.vectors) :]
+        kernel, names = unroll.kernel, unroll.program.states
+        states, per_unit = rest[: len(names)], rest[len(names) : len(names) + len(kernel.vectors)]
+        masks = rest[len(names) + len(kernel.vectors) :]
         rows, save = x.shape[0], any(ctx.needs_input_grad)
-        tensors = laid_out(own, states, per_unit, masks)
+        tensors = laid_out(kernel, states, per_unit, masks)
         tensors["projected"] = _project(unroll, x)
         tensors["packed"] = unroll.packed[False]
-        own.walk(tensors, order(None, rows, rows, unroll.hidden), save)
+        kernel.run_forward(tensors, partition(None, rows, rows, unroll.hidden), save)
         if save:
             kept = {
                 name: one
@@ -120,11 +120,12 @@ class _Step(torch.autograd.Function):
         tensors = dict(zip(ctx.names, kept, strict=True))
         tensors["packed"] = unroll.packed[True]
         rows = x.shape[0]
-        found = unroll.own.walk_back(tensors, order(None, rows, rows, unroll.hidden), None, gradients)
-        shares = {"x": x, "d_projected": tensors["d_projected"]}
+        work = partition(None, rows, rows, unroll.hidden)
+        d_others = unroll.kernel.run_backward(tensors, work, None, gradients)
+        deferred = {"x": x, "d_projected": tensors["d_projected"]}
         if "d_hidden" in tensors:
-            shares["d_hidden"] = tensors["d_hidden"]
-        unroll.shares.leave((shares, _operands(unroll, tensors)))
+            deferred["d_hidden"] = tensors["d_hidden"]
+        unroll.deferred.add((deferred, _operands(unroll, tensors)))
         d_x = None
         if "input_weight" in weights and ctx.needs_input_grad[2]:
             d_x = tensors["d_projected"] @ weights["input_weight"]
@@ -132,7 +133,7 @@ class _Step(torch.autograd.Function):
             None,
             x.new_zeros(()),
             d_x,
-            *found,
+            *d_others,
             *(None for _ in range(ctx.masks)),
         )
 
@@ -140,13 +141,13 @@ class _Step(torch.autograd.Function):
 def _operands(unroll: PackedUnroll, tensors: Mapping[str, Tensor]) -> dict[Place, Tensor]:
     """What a step multiplies with hidden weights: states before it, states after it, and saved nodes."""
     arrays = {"state": "initial", "new": "states"}
-    found: dict[Place, Tensor] = {}
-    for kind, name in unroll.own.plan.operands.values():
+    operands: dict[Place, Tensor] = {}
+    for kind, name in unroll.kernel.plan.operands.values():
         if kind == "saved":
-            found[kind, name] = tensors["saved"].split(unroll.hidden, dim=1)[int(name)]
+            operands[kind, name] = tensors["saved"].split(unroll.hidden, dim=1)[int(name)]
         else:
-            found[kind, name] = tensors[f"{arrays[kind]}_{name}"]
-    return found
+            operands[kind, name] = tensors[f"{arrays[kind]}_{name}"]
+    return operands
 
 
 def _project(unroll: PackedUnroll, x: Tensor) -> Tensor:

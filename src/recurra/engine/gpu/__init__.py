@@ -38,13 +38,13 @@ def can_run(program: Program, options: Options) -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "there is no Triton; install triton"
     if not interpreted and not torch.cuda.is_available():
-        return "this torch sees no CUDA device"
+        return "PyTorch finds no CUDA device"
     return None
 
 
 def run(call: Call) -> Result:
     """One launch of the generated kernel, after one product with the inputs."""
-    from recurra.engine.gpu import kernel
+    from recurra.engine.gpu.kernel import kernel_of, run as run_kernel
 
     projected, per_unit = (
         project(call, call.x),
@@ -53,6 +53,6 @@ def run(call: Call) -> Result:
     masks = [call.masks[name] for name in call.program.masks]
     weight = call.parameters.get("hidden_weight")
     with torch.autocast(call.x.device.type, enabled=False):
-        own = kernel.kernel(call.program)
-        outputs, states = kernel.run(own, projected, weight, call.states, per_unit, masks, call.lengths)
+        kernel = kernel_of(call.program)
+        outputs, states = run_kernel(kernel, projected, weight, call.states, per_unit, masks, call.lengths)
     return Result(outputs, states, {})

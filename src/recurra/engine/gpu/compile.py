@@ -1,4 +1,4 @@
-"""Compiling a program's kernels ahead of time, for a GPU that need not be there, and what they take of it."""
+"""Compiling a program's kernels ahead of time, for a GPU that the machine need not have, and what they take of it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Usage:
 
 
 def compiled(
-    own: Kernel,
+    kernel: Kernel,
     backwards: bool,
     dtype: torch.dtype = torch.float32,
     precision: str = "ieee",
     capability: int = HOPPER,
 ) -> Usage:
     """Compile one direction to machine code; sizes are arguments, so one width is as good as another."""
-    function = own.backward if backwards else own.forward
-    constants = own.constants(dtype, backwards, precision, save=True)
+    function = kernel.backward if backwards else kernel.forward
+    constants = kernel.constants(dtype, backwards, precision, save=True)
     real = {torch.float32: "*fp32", torch.float64: "*fp64"}[dtype]
     types = {"order": "*i64", "lengths": "*i64", "batch": "i32", "steps": "i32", "units": "i32", "H": "i32"}
-    types |= {f"mask_{node.name}": "*u8" for node in own.program.nodes if node.op == "step_mask"}
+    types |= {f"mask_{node.name}": "*u8" for node in kernel.program.nodes if node.op == "step_mask"}
     signature = {
         name: "constexpr" if name in constants else types.get(name, real) for name in function.arg_names
     }
@@ -64,7 +64,7 @@ def _usage(cubin: bytes, shared: int, threads: int) -> Usage:
         text = subprocess.run(
             [tool, "--dump-resource-usage", str(path)], capture_output=True, text=True, check=True
         ).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)", text)
-    assert found is not None, text
-    registers, stack, local = map(int, found.groups())
+    usage = re.search(r"REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)", text)
+    assert usage is not None, text
+    registers, stack, local = map(int, usage.groups())
     return Usage(registers, stack + local, shared, threads)

@@ -12,15 +12,15 @@ import triton.language as tl
 
 
 @triton.jit
-def read(base, row, unit, there):
-    """The block whose rows begin at `row`; zero where there is none."""
-    return tl.load(base + row[:, None] + unit[None, :], mask=there, other=0)
+def read(base, row, unit, valid):
+    """The block whose rows begin at `row`; zero where it is not valid."""
+    return tl.load(base + row[:, None] + unit[None, :], mask=valid, other=0)
 
 
 @triton.jit
-def write(base, row, unit, there, live, value):
-    """Store a block where there is one, zero where it is not live; what is the same for all rows is spread."""
-    tl.store(base + row[:, None] + unit[None, :], tl.where(live, value, 0.0), mask=there)
+def write(base, row, unit, valid, live, value):
+    """Store a block where it is valid, zero where it is not live; what is the same for all rows is spread."""
+    tl.store(base + row[:, None] + unit[None, :], tl.where(live, value, 0.0), mask=valid)
 
 
 @triton.jit
