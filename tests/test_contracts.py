@@ -1,4 +1,4 @@
-"""State: what it holds is found by name, whatever the order of the names, and a malformed one is refused."""
+"""State: what it holds is found by name, and a malformed one is refused. Batch: its mask, and its shares."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import cases
-from recurra import Recurrent, StateError
+from recurra import Recurrent, ShapeError, StateError
 from recurra.cells import CELLS
-from recurra.contracts import State
+from recurra.contracts import Batch, State
 
 
 def lstm(**options) -> Recurrent:
@@ -115,3 +115,101 @@ def test_there_and_back(cell, bidirectional):
     rnn = Recurrent(CELLS[cell], 3, [5, 4], bidirectional=bidirectional)
     state = cases.random_state(rnn, 3)
     assert_same(State.from_dict(state.as_dict()), state)
+
+
+# -------------------------------------------------------------------- Batch
+
+
+def ragged_pairs() -> Batch:
+    """Three pairs, a length of zero on both sides."""
+    return Batch(
+        inputs=torch.arange(12).reshape(3, 4),
+        targets=torch.arange(100, 115).reshape(3, 5),
+        tokens=7,
+        lengths=torch.tensor([4, 0, 2]),
+        target_lengths=torch.tensor([2, 5, 0]),
+    )
+
+
+def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    given = batch.inputs if isinstance(batch.inputs, dict) else {"inputs": batch.inputs}
+    rest = {name: getattr(batch, name) for name in ("targets", "lengths", "target_lengths")}
+    return given | {name: tensor for name, tensor in rest.items() if tensor is not None}
+
+
+def test_the_mask_is_of_the_targets_own_steps():
+    mask = ragged_pairs().present()
+    assert mask.tolist() == [[True, True, False, False, False], [True] * 5, [False] * 5]
+    assert mask.dtype == torch.bool
+    tags = Batch(torch.zeros(2, 3), torch.zeros(2, 3), 4, torch.tensor([3, 1]))
+    assert tags.present().tolist() == [[True] * 3, [True, False, False]]
+    sets = Batch(torch.zeros(2, 3, 88), torch.zeros(2, 3, 88), 4, torch.tensor([1, 3]))
+    assert sets.present().tolist() == [[True, False, False], [True] * 3]
+    assert Batch(torch.zeros(2, 3), torch.zeros(2, 3), 6).present() is None
+
+
+def test_where_a_target_is_no_sequence_the_mask_is_of_the_inputs():
+    classes = Batch(torch.zeros(2, 4, 7), torch.tensor([5, 1]), 2, torch.tensor([0, 3]))
+    assert classes.present().tolist() == [[False] * 4, [True, True, True, False]]
+    used = Batch(torch.zeros(2, 4), lengths=torch.tensor([4, 1]))
+    assert used.present().tolist() == [[True] * 4, [True, False, False, False]]
+
+
+def test_inputs_by_name_have_no_common_mask():
+    inputs = {"words": torch.zeros(2, 4), "characters": torch.zeros(2, 9)}
+    with pytest.raises(ShapeError, match="present: several inputs by name"):
+        Batch(inputs, torch.tensor([0, 1]), 2, torch.tensor([4, 2])).present()
+    tags = Batch(inputs, torch.zeros(2, 4), 5, torch.tensor([4, 1]))  # of the targets, there is one
+    assert tags.present().sum(1).tolist() == [4, 1]
+    assert len(tags) == 2
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_shares_are_every_row_once_and_their_tokens_add_up(world):
+    pairs = ragged_pairs()
+    inputs = {"words": torch.randn(7, 4), "characters": torch.randn(7, 9)}
+    lengths = torch.tensor([4, 0, 3, 1, 1, 2, 4])
+    batches = [
+        (pairs, 7),
+        (Batch(torch.randn(7, 4), torch.randn(7, 4), 28, continues=True), 28),
+        (Batch(torch.randn(7, 4), torch.randn(7, 4, 3), 15, lengths), 15),
+        (Batch(torch.randn(7, 4), torch.arange(7), 7, lengths), 7),
+        (Batch(inputs, torch.arange(7), 7, lengths), 7),
+        (Batch(torch.randn(7, 4), lengths=lengths), 0),
+    ]
+    for batch, tokens in batches:
+        shares = [batch.shard(rank, world) for rank in range(world)]
+        assert sum(share.tokens for share in shares) == tokens
+        assert [len(share) for share in shares] == [
+            len(range(rank, len(batch), world)) for rank in range(world)
+        ]
+        assert all(share.continues == batch.continues for share in shares)
+        for name, whole in tensors(batch).items():
+            for rank, share in enumerate(shares):
+                assert torch.equal(tensors(share)[name], whole[rank::world])
+
+
+@pytest.mark.parametrize("rank", [-1, 2])
+def test_a_share_that_there_is_not_is_refused(rank):
+    with pytest.raises(ShapeError, match=f"rank: expected 0 to 1, got {rank}"):
+        ragged_pairs().shard(rank, 2)
+
+
+def test_a_batch_moves_as_a_whole():
+    device = torch.device("meta")
+    inputs = {"words": torch.randn(3, 4), "characters": torch.randn(3, 9)}
+    for batch in (ragged_pairs(), Batch(inputs, torch.arange(3), 3, continues=True)):
+        moved = batch.to(device)
+        assert {name: tensor.device.type for name, tensor in tensors(moved).items()} == dict.fromkeys(
+            tensors(batch), "meta"
+        )
+        assert (moved.tokens, moved.continues, len(moved)) == (batch.tokens, batch.continues, 3)
+    same = ragged_pairs().to(torch.device("cpu"))
+    assert all(torch.equal(tensor, tensors(ragged_pairs())[name]) for name, tensor in tensors(same).items())
+
+
+def test_rows_without_inputs():
+    rows = Batch.of_rows(5)
+    assert (len(rows), rows.inputs.shape, rows.inputs.dtype) == (5, (5, 0), torch.int64)
+    assert (rows.targets, rows.lengths, rows.tokens, rows.continues) == (None, None, 0, False)
+    assert Batch.of_rows(2, "meta").inputs.device.type == "meta"

@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import GetAttrKey, register_pytree_node
 
-from recurra.durable import write_aside
+from recurra.durable import write_atomic
 from recurra.errors import ShapeError, StateError
 
 DIRECTIONS = ("forward", "backward")
@@ -152,7 +152,7 @@ class State:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the state as safetensors: aside, flushed to the disk, renamed.
+        """Write the state as safetensors: to a temporary file, flushed to the disk, then renamed.
 
         Raises:
             OSError: the disk is full or refuses; `path` is then what it was before.
@@ -160,7 +160,7 @@ class State:
         from safetensors.torch import save
 
         tensors = {name: tensor.detach().contiguous().clone() for name, tensor in self.tensors()}
-        write_aside(Path(path), save(tensors))
+        write_atomic(Path(path), save(tensors))
 
     @classmethod
     def load(cls, path: str | Path) -> State:
@@ -205,59 +205,92 @@ register_pytree_node(
 )
 
 
+Inputs = Tensor | dict[str, Tensor]
+"""What a model reads: one tensor, or several by name. Their first dimension is the rows."""
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Rows to train on or to score.
+    """Rows to train on, to score or to read from.
 
     Attributes:
-        inputs: ids `[B, T]` (int64), -1 standing for the zero input vector with which a sequence starts;
-            or note sets `[B, T, V]` (0 or 1, float).
-        targets: ids `[B, T]`, or note sets `[B, T, V]`; what lies past a row's length is not read.
+        inputs: ids `[B, T]` (int64), -1 standing for the zero input vector with which a sequence starts; note sets
+            `[B, T, V]` (0 or 1), frames `[B, T, F]`, labels `[B]`, pictures; several by name where a model reads
+            several.
+        targets: ids `[B, Ty]`, classes `[B]`, 0/1 rows `[B, Ty, V]`, or numbers; what lies past a row's length is
+            not read. None where a model is only used.
         tokens: the true number of targets, padding not counted (note sets: of steps).
-        lengths: `[B]` (int64), or None where every row is T long.
-        continues: the rows go on where those of the batch before ended, so the state is carried.
+        lengths: of the inputs `[B]` (int64), or None where every row is T long.
+        target_lengths: of the targets `[B]` (int64), or None where they are as long as the inputs.
+        continues: the rows continue those of the batch before, so the state is carried.
     """
 
-    inputs: Tensor
-    targets: Tensor
-    tokens: int
+    inputs: Inputs
+    targets: Tensor | None = None
+    tokens: int = 0
     lengths: Tensor | None = None
+    target_lengths: Tensor | None = None
     continues: bool = False
+
+    @classmethod
+    def of_rows(cls, rows: int, device: torch.device | str = "cpu") -> Batch:
+        """Rows without any input: what a language model continues from its start."""
+        return cls(torch.empty(rows, 0, dtype=torch.int64, device=device))
+
+    def __len__(self) -> int:
+        first = self.inputs if isinstance(self.inputs, Tensor) else next(iter(self.inputs.values()))
+        return first.shape[0]
+
+    def present(self) -> Tensor | None:
+        """The mask of true target steps, `[B, Ty]` (bool); None where every step of every row is one.
+
+        Where a target is not a sequence, it is the mask of true input steps, `[B, T]`.
+        """
+        lengths = self.lengths if self.target_lengths is None else self.target_lengths
+        if lengths is None:
+            return None
+        by_step = self.targets is not None and self.targets.ndim > 1
+        sequence = self.targets if by_step else self.inputs
+        if not isinstance(sequence, Tensor):
+            raise ShapeError("present: several inputs by name have no common steps; use their own lengths.")
+        return torch.arange(sequence.shape[1], device=lengths.device) < lengths[:, None]
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        lengths = None if self.lengths is None else self.lengths.to(device, non_blocking=True)
-        inputs, targets = (one.to(device, non_blocking=True) for one in (self.inputs, self.targets))
-        return replace(self, inputs=inputs, targets=targets, lengths=lengths)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True), self.tokens)
 
+    def shard(self, rank: int, world: int) -> Batch:
+        """Every `world`-th row, beginning with row `rank`: the share of one of `world` processes.
 
-@dataclass(frozen=True)
-class PairBatch:
-    """Pairs of sequences, a target for each source, to train on or to score.
+        `tokens` of a share counts its own targets, so those of all shares add up to the batch's.
 
-    Attributes:
-        source: ids `[B, Tx]` (int64), EOS last in each row; what lies past a row's length is not read.
-        source_lengths: `[B]` (int64), EOS counted, so each from 1 to Tx.
-        target: ids `[B, Ty]`, EOS last in each row; what lies past a row's length is not read.
-        target_lengths: `[B]` (int64), EOS counted, so each from 1 to Ty.
-        tokens: the true number of target symbols, EOS counted, padding not.
-        continues: False; each pair starts anew.
-    """
+        Raises:
+            ShapeError: `rank` is not from 0 to `world` - 1.
+        """
+        if not 0 <= rank < world:
+            raise ShapeError(f"rank: expected 0 to {world - 1}, got {rank}.")
+        share = self._map(lambda tensor: tensor[rank::world], 0)
+        if self.targets is None:
+            return share
+        mask = share.present() if self.targets.ndim > 1 else None
+        steps = self.targets.shape[1] if self.targets.ndim > 1 else 1
+        return replace(share, tokens=len(share) * steps if mask is None else int(mask.sum()))
 
-    source: Tensor
-    source_lengths: Tensor
-    target: Tensor
-    target_lengths: Tensor
-    tokens: int
-    continues: bool = False
+    def _map(self, function: Callable[[Tensor], Tensor], tokens: int) -> Batch:
+        def each(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else function(tensor)
 
-    def to(self, device: torch.device) -> PairBatch:
-        """The batch on a device."""
-        moved = {
-            name: getattr(self, name).to(device, non_blocking=True)
-            for name in ("source", "source_lengths", "target", "target_lengths")
-        }
-        return replace(self, **moved)
+        inputs = self.inputs
+        return replace(
+            self,
+            inputs=function(inputs)
+            if isinstance(inputs, Tensor)
+            else {k: function(v) for k, v in inputs.items()},
+            targets=each(self.targets),
+            tokens=tokens,
+            lengths=each(self.lengths),
+            target_lengths=each(self.target_lengths),
+        )
 
 
 @dataclass(frozen=True)
@@ -269,11 +302,14 @@ class Step:
             log-probability of each key being on.
         state: opaque to the caller; goes back into `Stepper.step` and `Stepper.select`.
         attention: `[R, Tx]`, or None.
+        distribution: how the symbols of this step are distributed: "categorical", one of V, or "bernoulli", each of V
+            keys on or off by itself.
     """
 
     log_probs: Tensor
     state: Any
     attention: Tensor | None = None
+    distribution: Literal["categorical", "bernoulli"] = "categorical"
 
 
 class Stepper(Protocol):

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from recurra.data.corpus import Tokens, load_corpus, load_test
 from recurra.data.notes import Notes
 from recurra.data.text import TextConfig, default_text, digest
+from recurra.data.vocabularies import Vocabularies
 from recurra.data.vocabulary import Bytes, Words
 from recurra.errors import ConfigError, DataError
 
@@ -18,7 +19,7 @@ def test_the_default_text_needs_no_file():
     corpus = load_corpus(TextConfig())
     text = default_text()
     cut = int(len(text) * 0.9)
-    assert corpus.vocabulary.decode(corpus.train.ids) == text[:cut]
+    assert corpus.vocabularies["text"].decode(corpus.train.ids) == text[:cut]
     assert (corpus.train.characters, corpus.valid.characters) == (cut, len(text) - cut)
     assert corpus.train.offsets is None
     assert corpus.test is None
@@ -29,7 +30,7 @@ def test_the_default_text_needs_no_file():
 def test_the_vocabulary_is_built_from_the_training_part_only(write):
     file = write("a.txt", "ab" * 45 + "xbxbxbxbxb")
     corpus = load_corpus(TextConfig(train=[file]))
-    assert corpus.vocabulary.symbols == ["\\n", "<unk>", "a", "b"]
+    assert corpus.vocabularies["text"].symbols == ["\\n", "<unk>", "a", "b"]
     assert corpus.valid.ids.tolist() == [1, 3] * 5
 
 
@@ -37,7 +38,7 @@ def test_words_of_three_files(write):
     train, valid = write("1", "the cat\n\nthe mat\n"), write("2", "the dog\n cat")
     test = write("3.gz", gzip.compress(b"mat the  dog"))
     corpus = load_corpus(TextConfig(train=[train], valid=[valid], test=[test], vocabulary="words"))
-    assert corpus.vocabulary.symbols == ["<eos>", "<unk>", "the", "cat", "mat"]
+    assert corpus.vocabularies["text"].symbols == ["<eos>", "<unk>", "the", "cat", "mat"]
     assert corpus.train.ids.tolist() == [2, 3, 0, 0, 2, 4, 0]
     assert corpus.valid.ids.tolist() == [2, 1, 0, 3, 0]
     assert corpus.test.ids.tolist() == [4, 2, 1, 0]
@@ -50,7 +51,7 @@ def test_lines_are_delimited_and_ended(write, vocabulary):
     file, valid = write("1", "ab c\n\nabc"), write("2", "ab\nc\n")
     config = TextConfig(train=[file], valid=[valid], vocabulary=vocabulary, layout="lines")
     corpus = load_corpus(config)
-    train, symbols = corpus.train, corpus.vocabulary
+    train, symbols = corpus.train, corpus.vocabularies["text"]
     lines = [
         symbols.decode(train.ids[a:b]) for a, b in zip(train.offsets[:-1], train.offsets[1:], strict=True)
     ]
@@ -58,7 +59,17 @@ def test_lines_are_delimited_and_ended(write, vocabulary):
     assert train.offsets.dtype == np.int64
     assert train.characters == len("ab c\n\nabc\n")
     assert corpus.valid.characters == 5
-    assert (train.ids == symbols.line_end).sum() == 3
+    assert (train.ids == symbols.eos_id).sum() == 3
+
+
+def test_a_literal_eos_ends_no_line(write):
+    file = write("1", "a <eos> b\n<eos>\n\nb <unk>\n")
+    config = TextConfig(train=[file], valid=[file], vocabulary="words", layout="lines")
+    corpus = load_corpus(config)
+    words, train = corpus.vocabularies["text"], corpus.train
+    assert words.symbols == ["<eos>", "<unk>", "<eos>", "b", "a"]
+    assert train.ids.tolist() == [4, 2, 3, 0, 2, 0, 0, 3, 1, 0]
+    assert train.offsets.tolist() == [0, 4, 6, 7, 10]
 
 
 def may_be_refused(text, vocabulary, layout):
@@ -91,7 +102,7 @@ def test_holding_out_loses_nothing(write, text, vocabulary, layout):
     if vocabulary != "words" and layout == "continuous":
         assert corpus.train.characters == int(len(text) * 0.9)
     if vocabulary == "words" and "\n" in text.strip(" \n"):
-        parts = [corpus.vocabulary.encode(text[: corpus.train.characters]), corpus.valid.ids]
+        parts = [corpus.vocabularies["text"].encode(text[: corpus.train.characters]), corpus.valid.ids]
         assert np.array_equal(np.concatenate(parts)[: corpus.train.tokens], corpus.train.ids)
 
 
@@ -107,7 +118,7 @@ def test_holding_out_loses_nothing(write, text, vocabulary, layout):
 def test_words_are_held_out_from_a_line_start(write, text, held_out):
     corpus = load_corpus(TextConfig(train=[write("1", text)], vocabulary="words"))
     assert corpus.valid.characters == len(held_out)
-    assert corpus.valid.ids.tolist() == corpus.vocabulary.encode(held_out).tolist()
+    assert corpus.valid.ids.tolist() == corpus.vocabularies["text"].encode(held_out).tolist()
 
 
 @pytest.mark.parametrize(("layout", "text"), [("lines", "one line only\n"), ("continuous", "a")])
@@ -124,7 +135,7 @@ def test_a_split_with_nothing_known_is_refused(write):
     with pytest.raises(DataError, match="held-out last tenth of the training text: none of its words"):
         load_corpus(TextConfig(train=[write("1", "a b\n" * 9 + "c d\n")], vocabulary="words"))
     with pytest.raises(DataError, match=r"foreign\.txt: none of its words"):
-        load_test([foreign], config, Words.build("a"))
+        load_test([foreign], config, Vocabularies({"text": Words.build("a")}))
 
 
 def test_a_vocabulary_of_nothing_is_refused(write):
@@ -135,12 +146,12 @@ def test_a_vocabulary_of_nothing_is_refused(write):
 
 def test_a_given_vocabulary_is_used(write):
     file = write("1", "b a\n" * 10)
-    words = Words(["a", "z", "b"])
+    words = Vocabularies({"text": Words(["a", "z", "b"])})
     corpus = load_corpus(TextConfig(train=[file], vocabulary="words"), words)
-    assert corpus.vocabulary is words
+    assert corpus.vocabularies is words
     assert corpus.train.ids[:3].tolist() == [4, 2, 0]
     with pytest.raises(ConfigError, match=r"data\.vocabulary: expected 'bytes', the run's own; got 'words'"):
-        load_corpus(TextConfig(train=[file], vocabulary="words"), Bytes())
+        load_corpus(TextConfig(train=[file], vocabulary="words"), Vocabularies({"text": Bytes()}))
 
 
 def test_bytes_take_any_file(write):
@@ -155,7 +166,11 @@ def test_subwords_are_built(write):
     text = "the cat sat on the mat\nthe dog sat on the log\n" * 10
     corpus = load_corpus(TextConfig(train=[write("1", text)], vocabulary="subwords", subword_size=30))
     assert isinstance(corpus.train, Tokens)
-    assert corpus.vocabulary.decode(corpus.train.ids) + corpus.vocabulary.decode(corpus.valid.ids) == text
+    assert (
+        corpus.vocabularies["text"].decode(corpus.train.ids)
+        + corpus.vocabularies["text"].decode(corpus.valid.ids)
+        == text
+    )
 
 
 CHORALES = {"train": [[[60, 64], [], [21]], [[108]]], "valid": [[[61]]], "test": [[[62], [63]]]}
@@ -165,11 +180,11 @@ def test_one_notes_file_gives_all_three_splits(write):
     file = write("a.json.gz", gzip.compress(json.dumps(CHORALES).encode()))
     corpus = load_corpus(TextConfig(train=[file], vocabulary="notes"))
     assert (corpus.train.tokens, corpus.valid.tokens, corpus.test.tokens) == (4, 1, 2)
-    assert isinstance(corpus.vocabulary, Notes)
-    assert corpus.vocabulary.decode(corpus.train.sequences[0]) == "60 64\n\n21\n"
-    assert corpus.vocabulary.decode(corpus.test.sequences[0]) == "62\n63\n"
+    assert isinstance(corpus.vocabularies["text"], Notes)
+    assert corpus.vocabularies["text"].decode(corpus.train.sequences[0]) == "60 64\n\n21\n"
+    assert corpus.vocabularies["text"].decode(corpus.test.sequences[0]) == "62\n63\n"
     assert corpus.digests == {"train": digest([file])}
-    assert load_test([file], TextConfig(), corpus.vocabulary).tokens == 2
+    assert load_test([file], TextConfig(), corpus.vocabularies).tokens == 2
 
 
 def test_notes_files_of_their_own(write):

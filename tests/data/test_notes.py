@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from recurra.data.notes import Notes, note_sequences, parse_notes
-from recurra.data.vocabulary import Vocabulary
-from recurra.errors import DataError
+from recurra.data.vocabularies import load_vocabulary
+from recurra.errors import DataError, ShapeError
 
 
 def test_a_set_of_notes_is_a_row_of_keys():
     notes = Notes()
     assert len(notes) == 88
-    row = notes.to_set([21, 60, 108, 60])
-    assert row.dtype == np.uint8
-    assert np.flatnonzero(row).tolist() == [0, 39, 87]
-    assert notes.to_set([]).sum() == 0
+    rows = notes.encode_line("21 60 108 60\n")
+    assert (rows.dtype, rows.shape) == (np.uint8, (1, 88))
+    assert np.flatnonzero(rows[0]).tolist() == notes.keys([21, 60, 108]) == [0, 39, 87]
+    assert notes.encode_line("\n").sum() == 0
     assert notes.symbols[39] == "60"
 
 
@@ -40,7 +40,7 @@ def test_a_silent_voice_is_left_out_and_whole_floats_are_notes():
 )
 def test_what_is_not_a_note_is_refused(step, message):
     with pytest.raises(DataError, match=message):
-        Notes().to_set(step)
+        Notes().keys(step)
 
 
 @settings(deadline=None)
@@ -61,9 +61,15 @@ def test_text_that_is_not_notes_is_refused():
         Notes().encode_line("60\n5")
 
 
+def test_note_sets_are_not_rows_of_ids():
+    assert (Notes().eos_id, Notes().unk_id) == (None, None)
+    with pytest.raises(ShapeError, match="encode_lines: note sets"):
+        Notes().encode_lines(["60"])
+
+
 def test_saved_and_loaded_it_is_the_same(tmp_path):
     Notes(30, 41).save(tmp_path)
-    loaded = Vocabulary.load(tmp_path)
+    loaded = load_vocabulary(tmp_path)
     assert isinstance(loaded, Notes)
     assert (loaded.lowest, loaded.highest, loaded.digest) == (30, 41, Notes(30, 41).digest)
 

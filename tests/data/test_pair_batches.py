@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from recurra.data.batches import POOL
-from recurra.data.pair_batches import PairBatches, evaluation_pair_batches, padded, pair_batches
+from recurra.data.pair_batches import pair_batches, row_pair_batches
 from recurra.data.pairs import PairConfig, load_pairs
 from recurra.data.rows import Rows
 from recurra.errors import ShapeError
@@ -29,10 +29,10 @@ def make_pairs(count: int, seed: int = 0) -> tuple[Rows, Rows]:
 
 def unpadded(batches) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     return [
-        (tuple(batch.source[row, :source].tolist()), tuple(batch.target[row, :target].tolist()))
+        (tuple(batch.inputs[row, :source].tolist()), tuple(batch.targets[row, :target].tolist()))
         for batch in batches
         for row, (source, target) in enumerate(
-            zip(batch.source_lengths.tolist(), batch.target_lengths.tolist(), strict=True)
+            zip(batch.lengths.tolist(), batch.target_lengths.tolist(), strict=True)
         )
     ]
 
@@ -46,31 +46,31 @@ def unpadded(batches) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
 )
 def test_every_pair_comes_once_within_the_budget(count, batch_tokens, seed, shuffle):
     source, target = make_pairs(count, seed=5)
-    batches = PairBatches(source, target, batch_tokens, seed, 2, shuffle)
+    batches = row_pair_batches(source, target, batch_tokens, seed, 2 if shuffle else None)
     pairs = [(tuple(s.tolist()), tuple(t.tolist())) for s, t in zip(source, target, strict=True)]
     assert sorted(unpadded(batches)) == sorted(pairs)
     assert batches.tokens == sum(batch.tokens for batch in batches) == len(target.ids)
     for number, batch in enumerate(batches):
-        size = int(batch.source_lengths.sum() + batch.target_lengths.sum())
-        assert size <= batch_tokens or len(batch.source) == 1
+        size = int(batch.lengths.sum() + batch.target_lengths.sum())
+        assert size <= batch_tokens or len(batch.inputs) == 1
         assert batch.tokens == int(batch.target_lengths.sum())
         assert not batch.continues
-        for ids, lengths in ((batch.source, batch.source_lengths), (batch.target, batch.target_lengths)):
+        for ids, lengths in ((batch.inputs, batch.lengths), (batch.targets, batch.target_lengths)):
             assert ids.dtype == lengths.dtype == torch.int64
             assert ids.shape == (len(lengths), int(lengths.max()))
             assert not ids[torch.arange(ids.shape[1]) >= lengths[:, None]].any()
         assert [target[row].tolist() for row in batches.rows(number)] == [
-            ids[:length].tolist() for ids, length in zip(batch.target, batch.target_lengths, strict=True)
+            ids[:length].tolist() for ids, length in zip(batch.targets, batch.target_lengths, strict=True)
         ]
 
 
 def test_batches_are_full():
     source, target = make_pairs(2000)
-    batches = PairBatches(source, target, 400, seed=1)
-    sizes = [int(batch.source_lengths.sum() + batch.target_lengths.sum()) for batch in batches]
+    batches = row_pair_batches(source, target, 400, seed=1, epoch=0)
+    sizes = [int(batch.lengths.sum() + batch.target_lengths.sum()) for batch in batches]
     assert np.mean(sizes) > 0.9 * 400
     # Neighbours in length share a batch: little of it is padding, and in arbitrary order far more is.
-    padding = 1 - sum(sizes) / sum(batch.source.numel() + batch.target.numel() for batch in batches)
+    padding = 1 - sum(sizes) / sum(batch.inputs.numel() + batch.targets.numel() for batch in batches)
     assert padding < 0.15
 
 
@@ -78,7 +78,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     pairs = make_pairs(300)
 
     def order(seed: int, epoch: int) -> list[tuple[int, ...]]:
-        batches = PairBatches(*pairs, 100, seed, epoch)
+        batches = row_pair_batches(*pairs, 100, seed, epoch)
         return [tuple(batches.rows(index).tolist()) for index in range(len(batches))]
 
     assert order(1, 2) == order(1, 2)
@@ -96,7 +96,7 @@ def test_pairs_are_sorted_by_length_within_pools_only():
     assert 2 * lengths.sum() > 4 * POOL * batch_tokens
 
     def together(epoch: int) -> set[frozenset[int]]:
-        batches = PairBatches(*rows, batch_tokens, seed=1, epoch=epoch)
+        batches = row_pair_batches(*rows, batch_tokens, seed=1, epoch=epoch)
         return {frozenset(batches.rows(index).tolist()) for index in range(len(batches))}
 
     shared = [group for group in together(0) & together(1) if len(group) > 1]
@@ -108,39 +108,32 @@ def test_pairs_are_sorted_by_length_within_pools_only():
 
 def test_an_epoch_does_not_run_from_short_to_long():
     source, target = make_pairs(3000)
-    batches = PairBatches(source, target, 60, seed=3)
+    batches = row_pair_batches(source, target, 60, seed=3, epoch=0)
     assert len(batches) > 2 * POOL
-    longest = np.array([batch.target.shape[1] for batch in batches])
+    longest = np.array([batch.targets.shape[1] for batch in batches])
     assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.2
 
 
 def test_evaluation_goes_from_short_to_long_and_slices_are_lists():
     source, target = make_pairs(100)
-    batches = PairBatches(source, target, 80, shuffle=False)
+    batches = row_pair_batches(source, target, 80)
     lengths = [length for batch in batches for length in batch.target_lengths.tolist()]
     assert lengths == sorted(lengths)
     assert unpadded(batches[2:5]) == unpadded([batches[2], batches[3], batches[4]])
-    assert torch.equal(batches[-1].target, batches[len(batches) - 1].target)
+    assert torch.equal(batches[-1].targets, batches[len(batches) - 1].targets)
     with pytest.raises(IndexError, match=f"of {len(batches)}"):
         batches[len(batches)]
 
 
 def test_a_budget_below_one_is_refused():
     with pytest.raises(ShapeError, match="batch_tokens: expected at least 1, got 0"):
-        PairBatches(*make_pairs(3), 0)
-
-
-def test_padded_rows_keep_their_order():
-    rows = make_rows([3, 1, 2], first=7)
-    ids, lengths = padded(rows, np.array([2, 0, 1]))
-    assert ids.tolist() == [[11, 0, 0], [7, 8, 0], [0, 0, 0]]
-    assert lengths.tolist() == [2, 3, 1]
+        row_pair_batches(*make_pairs(3), 0)
 
 
 def test_a_corpus_gives_training_and_evaluation_batches(write):
     file = write("t.tsv", "".join(f"{'a ' * (i % 7)}b{i}\tx{i} {'y ' * (i % 5)}\n" for i in range(60)))
     corpus = load_pairs(PairConfig(train=[file], valid=[file]))
-    train, valid = pair_batches(corpus, 40, seed=1, epoch=0), evaluation_pair_batches(corpus.valid, 40)
+    train, valid = pair_batches(corpus.train, 40, seed=1, epoch=0), pair_batches(corpus.valid, 40)
     assert sorted(unpadded(train)) == sorted(unpadded(valid))
-    assert unpadded(train) != unpadded(pair_batches(corpus, 40, seed=1, epoch=1))
-    assert unpadded(valid) == unpadded(evaluation_pair_batches(corpus.valid, 40))
+    assert unpadded(train) != unpadded(pair_batches(corpus.train, 40, seed=1, epoch=1))
+    assert unpadded(valid) == unpadded(pair_batches(corpus.valid, 40))

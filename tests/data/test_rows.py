@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from recurra.data.rows import Rows
+from recurra.data.rows import Rows, offsets_of
 
 RAGGED = [[5, 3, 0], [0], [7, 7, 2, 9, 0], [4, 0], [], [6, 0]]
 
@@ -45,3 +45,17 @@ def test_cut_keeps_the_end_of_a_row():
 def test_join_puts_parts_one_after_the_other():
     parts = make_rows(RAGGED[:2]), make_rows([]), make_rows(RAGGED[2:])
     assert as_lists(Rows.join(parts)) == RAGGED
+    assert as_lists(Rows.join(parts[:1])) == RAGGED[:2]
+    assert as_lists(Rows.join([])) == []
+
+
+def test_rows_of_arrays_are_joined():
+    rows = Rows.of([np.array(row, np.int64) for row in RAGGED])
+    assert as_lists(rows) == RAGGED
+    assert rows.ids.dtype == rows.offsets.dtype == np.int64
+    assert len(Rows.of([])) == 0
+
+
+def test_offsets_are_where_rows_begin_and_end():
+    assert offsets_of(np.array([3, 0, 2])).tolist() == [0, 3, 3, 5]
+    assert offsets_of(np.array([], np.int64)).tolist() == [0]

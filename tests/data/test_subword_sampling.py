@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from recurra.data.pair_batches import pair_batches
-from recurra.data.pair_vocabularies import encode_lines
 from recurra.data.pairs import PairConfig, load_pairs
 from recurra.data.subword_sampling import SubwordSampler
 from recurra.data.subwords import Subwords
@@ -28,7 +27,7 @@ def subwords() -> Subwords:
 
 @pytest.mark.parametrize(("alpha", "at_least"), [(0.1, 60), (1.0, 10)])
 def test_every_draw_spells_the_same_lines(subwords, alpha, at_least):
-    stored = encode_lines(LINES, subwords)
+    stored = subwords.encode_lines(LINES)
     drawn = SubwordSampler(LINES, subwords, alpha, max_length=100).draw(3, 1, stored)
     assert [subwords.decode(row[:-1]) for row in drawn] == LINES
     assert all(row[-1] == 0 for row in drawn)
@@ -37,7 +36,7 @@ def test_every_draw_spells_the_same_lines(subwords, alpha, at_least):
 
 
 def test_draws_are_a_function_of_seed_and_epoch(subwords):
-    stored = encode_lines(LINES, subwords)
+    stored = subwords.encode_lines(LINES)
 
     def draw(seed: int, epoch: int, stream: int = 0) -> bytes:
         sampler = SubwordSampler(LINES, subwords, 0.3, 100, stream)
@@ -52,7 +51,7 @@ def test_draws_are_a_function_of_seed_and_epoch(subwords):
 def test_divisions_come_as_often_as_they_are_probable(subwords, alpha):
     times = 4000
     lines = ["then"] * times
-    rows = SubwordSampler(lines, subwords, alpha, 100).draw(5, 0, encode_lines(lines, subwords))
+    rows = SubwordSampler(lines, subwords, alpha, 100).draw(5, 0, subwords.encode_lines(lines))
     counts = Counter(tuple(row[:-1].tolist()) for row in rows)
     divisions = subwords.candidates("then", 64)
     assert 2 < len(divisions) < 64  # all there are
@@ -63,7 +62,7 @@ def test_divisions_come_as_often_as_they_are_probable(subwords, alpha):
 
 
 def test_a_draw_beyond_the_longest_row_keeps_the_given_one(subwords):
-    stored = encode_lines(LINES, subwords)
+    stored = subwords.encode_lines(LINES)
     longest = int(stored.lengths.max())
     drawn = SubwordSampler(LINES, subwords, 0.1, longest).draw(1, 1, stored)
     assert drawn.lengths.max() <= longest
@@ -91,10 +90,10 @@ def test_batches_of_training_draw_anew_in_each_epoch(subwords, write, joint):
 
     def epoch(number: int, of=corpus) -> list[tuple[list[int], list[int]]]:
         return [
-            (batch.source[row, :source].tolist(), batch.target[row, :target].tolist())
-            for batch in pair_batches(of, 300, seed=4, epoch=number)
+            (batch.inputs[row, :source].tolist(), batch.targets[row, :target].tolist())
+            for batch in pair_batches(of.train, 300, seed=4, epoch=number)
             for row, (source, target) in enumerate(
-                zip(batch.source_lengths.tolist(), batch.target_lengths.tolist(), strict=True)
+                zip(batch.lengths.tolist(), batch.target_lengths.tolist(), strict=True)
             )
         ]
 
@@ -102,7 +101,7 @@ def test_batches_of_training_draw_anew_in_each_epoch(subwords, write, joint):
     assert first == epoch(1) == epoch(1, load_pairs(config, corpus.vocabularies))
     assert first != epoch(2)
     assert any(source != target for source, target in first)  # each side draws for itself
-    side = corpus.vocabularies.target
+    side = corpus.vocabularies["target"]
     assert sorted(side.decode(target[:-1]) for _, target in first) == sorted(lines)
     assert len(corpus.valid.target.ids) < sum(len(target) for _, target in first)  # validation is not drawn
 
@@ -113,6 +112,7 @@ def test_a_side_of_words_is_left_as_it_is(subwords, write):
         train=[file], valid=[file], target_vocabulary="subwords", subword_size=40, subword_sampling=0.2
     )
     corpus = load_pairs(config)
-    source, target = corpus.draw(1, 1)
+    source, target = corpus.train.draw(1, 1)
     assert source is corpus.train.source
     assert not np.array_equal(target.ids, corpus.train.target.ids)
+    assert corpus.valid.draw(1, 1) == (corpus.valid.source, corpus.valid.target)

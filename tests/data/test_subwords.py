@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from recurra.data import vocabulary
 from recurra.data.subwords import Subwords
-from recurra.data.vocabulary import Vocabulary
+from recurra.data.vocabularies import load_vocabulary
 from recurra.errors import ConfigError, DataError, RunError
 
 TEXT = "the cat sat on the mat\nthe dog sat on the log, and then\n\na cat and a dog sang\n" * 5
@@ -24,7 +25,7 @@ def subwords() -> Subwords:
 def test_ends_every_line(subwords):
     ids = subwords.encode(TEXT)
     assert ids.dtype == np.int64
-    assert np.count_nonzero(ids == subwords.line_end) == TEXT.count("\n")
+    assert np.count_nonzero(ids == subwords.eos_id) == TEXT.count("\n")
     assert np.array_equal(subwords.encode(TEXT.removesuffix("\n")), ids)
     assert np.array_equal(subwords.encode_line("the cat\na"), subwords.encode("the cat\na")[:-1])
     assert subwords.symbols[:2] == ["<eos>", "<unk>"]
@@ -39,14 +40,26 @@ def test_comes_back(subwords, lines):
     assert subwords.decode(subwords.encode(text)) == text
 
 
+def test_lines_are_rows_whatever_they_hold(subwords, monkeypatch):
+    lines = ["the cat", "", "<eos> sat", "<unk>", "☃", "a dog  ", " "]
+    rows = subwords.encode_lines(lines)
+    for row, line in zip(rows, lines, strict=True):
+        assert row.tolist() == [*subwords.encode_line(line).tolist(), 0]
+        assert np.count_nonzero(row == 0) == 1
+    assert np.array_equal(rows.ids, subwords.encode("\n".join(lines)))
+    monkeypatch.setattr(vocabulary, "BLOCK", 9)
+    assert np.array_equal(subwords.encode_lines(lines).ids, rows.ids)
+    assert len(subwords.encode_lines([])) == len(subwords.encode("")) == 0
+
+
 def test_unknown_characters_are_unk(subwords):
-    assert subwords.unknown in subwords.encode("☃").tolist()
+    assert subwords.unk_id in subwords.encode("☃").tolist()
     assert "\ufffd" in subwords.decode(subwords.encode("☃"))
 
 
 def test_saved_and_loaded_it_is_the_same(subwords, tmp_path):
     subwords.save(tmp_path)
-    loaded = Vocabulary.load(tmp_path)
+    loaded = load_vocabulary(tmp_path)
     assert loaded.digest == subwords.digest
     assert np.array_equal(loaded.encode(TEXT), subwords.encode(TEXT))
 
@@ -55,10 +68,10 @@ def test_a_damaged_or_missing_model_is_refused(subwords, tmp_path):
     subwords.save(tmp_path)
     (tmp_path / "subword.model").write_bytes(b"other")
     with pytest.raises(RunError, match=r"subword\.model: damaged or foreign"):
-        Vocabulary.load(tmp_path)
+        load_vocabulary(tmp_path)
     (tmp_path / "subword.model").unlink()
     with pytest.raises(RunError, match=r"subword\.model: cannot be read"):
-        Vocabulary.load(tmp_path)
+        load_vocabulary(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model"])
@@ -69,7 +82,7 @@ def test_a_foreign_model_with_a_fitting_digest_is_refused(subwords, tmp_path, da
     content["model_sha256"] = hashlib.sha256(data).hexdigest()
     (tmp_path / "vocabulary.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match=r"subword\.model: damaged"):
-        Vocabulary.load(tmp_path)
+        load_vocabulary(tmp_path)
 
 
 @pytest.mark.usefixtures("subwords")

@@ -117,7 +117,7 @@ def test_the_default_text_is_there():
     [
         (
             {"layout": "line"},
-            "data.layout: expected one of continuous, lines; got 'line'. Did you mean 'lines'?",
+            "data.layout: expected one of continuous, lines, got 'line'. Did you mean 'lines'?",
         ),
         ({"vocabulary": "word"}, "data.vocabulary: .*got 'word'. Did you mean 'words'?"),
         ({"encoding": "utf9"}, "data.encoding: 'utf9' is not a text encoding, .*Did you mean 'utf-8'?"),

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from recurra.data import vocabulary as module
-from recurra.data.vocabulary import Bytes, Characters, Vocabulary, Words
+from recurra.data.vocabularies import load_vocabulary
+from recurra.data.vocabulary import Bytes, Characters, Words
 from recurra.errors import ConfigError, DataError, RunError, ShapeError
 
 WORD_TEXT = "the cat <unk> the mat\n\n a  cat\tthe end"
@@ -17,7 +18,7 @@ WORD_TEXT = "the cat <unk> the mat\n\n a  cat\tthe end"
 def test_words_are_numbered_by_count_then_alphabet():
     words = Words.build(WORD_TEXT)
     assert words.symbols == ["<eos>", "<unk>", "the", "cat", "a", "end", "mat"]
-    assert (words.line_end, words.unknown, len(words)) == (0, 1, 7)
+    assert (words.eos_id, words.unk_id, len(words)) == (0, 1, 7)
     assert words.encode(WORD_TEXT).tolist() == [2, 3, 1, 2, 6, 0, 0, 4, 3, 2, 5, 0]
     assert words.encode_line(WORD_TEXT).tolist() == [2, 3, 1, 2, 6, 0, 0, 4, 3, 2, 5]
     assert words.encode("The end\n").tolist() == [1, 5, 0]
@@ -49,6 +50,36 @@ def test_a_text_gives_the_same_ids_whatever_the_block(monkeypatch):
         assert np.array_equal(characters.encode(text), whole[1])
 
 
+def test_a_literal_eos_is_a_word_like_any_other():
+    text = "a <eos> a\n<eos><unk> <unk>\n"
+    words = Words.build(text)
+    assert words.symbols == ["<eos>", "<unk>", "a", "<eos>", "<eos><unk>"]
+    assert words.encode(text).tolist() == [2, 3, 2, 0, 4, 1, 0]
+    assert words.decode(words.encode(text)) == text
+    assert Words(["a"]).encode(text).tolist() == [2, 1, 2, 0, 1, 1, 0]
+    assert [row.tolist() for row in words.encode_lines(["<eos>", "<unk> a"])] == [[3, 0], [1, 2, 0]]
+    characters = Characters.build("<eos>", "eos")
+    assert characters.decode(characters.encode("<eos>\n")) == "<eos>\n"
+    assert np.count_nonzero(characters.encode("<eos>\n<eos>") == characters.eos_id) == 2
+
+
+LINES = ["the cat", "", "  a\u2028<eos>\tmat ", "<unk>", "é☃ the the", " ", "end"]
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 13, 1 << 18])
+def test_lines_are_rows_whatever_the_block(monkeypatch, block):
+    monkeypatch.setattr(module, "BLOCK", block)
+    for vocabulary in (Words.build(WORD_TEXT), Characters.build(WORD_TEXT, "eos"), Bytes("eos"), Bytes()):
+        rows = vocabulary.encode_lines(LINES)
+        assert len(rows) == len(LINES)
+        assert rows.ids.dtype == rows.offsets.dtype == np.int64
+        for row, line in zip(rows, LINES, strict=True):
+            assert row.tolist() == [*vocabulary.encode_line(line).tolist(), vocabulary.eos_id]
+        assert np.array_equal(rows.ids, vocabulary.encode("".join(line + "\n" for line in LINES)))
+        assert len(vocabulary.encode_lines([])) == 0
+        assert np.array_equal(vocabulary.encode_lines(tuple(LINES)).ids, rows.ids)
+
+
 def test_characters_are_taken_as_they_are():
     characters = Characters.build("ab\nb ☃")
     assert characters.symbols == ["\\n", "<unk>", "b", " ", "a", "☃"]
@@ -69,10 +100,10 @@ def test_characters_of_lines_end_with_a_symbol_of_their_own():
 def test_bytes_know_everything():
     data = bytes(range(256))
     assert Bytes().encode(data).tolist() == list(range(256))
-    assert (len(Bytes()), Bytes().line_end, Bytes().unknown) == (256, 10, None)
+    assert (len(Bytes()), Bytes().eos_id, Bytes().unk_id) == (256, 10, None)
     assert Bytes().encode("é\n").tolist() == [0xC3, 0xA9, 10]
     lines = Bytes("eos")
-    assert (len(lines), lines.line_end) == (257, 256)
+    assert (len(lines), lines.eos_id) == (257, 256)
     assert lines.encode(b"a\nb").tolist() == [97, 256, 98, 256]
     assert lines.decode([97, 256]) == "a\n"
     assert Bytes().decode([0xC3]) == "\ufffd"
@@ -90,7 +121,7 @@ def test_characters_come_back(text):
     lines = Characters.build(text, "eos")
     ended = text if text.endswith("\n") else text + "\n"
     assert lines.decode(lines.encode(text)) == ended
-    assert np.count_nonzero(lines.encode(text) == lines.line_end) == ended.count("\n")
+    assert np.count_nonzero(lines.encode(text) == lines.eos_id) == ended.count("\n")
 
 
 @settings(deadline=None)
@@ -146,10 +177,10 @@ EXAMPLES = [
 @pytest.mark.parametrize("vocabulary", EXAMPLES)
 def test_saved_and_loaded_it_is_the_same(tmp_path, vocabulary):
     vocabulary.save(tmp_path)
-    loaded = Vocabulary.load(tmp_path)
+    loaded = load_vocabulary(tmp_path)
     assert type(loaded) is type(vocabulary)
     assert loaded.symbols == vocabulary.symbols
-    assert loaded.counted == vocabulary.counted
+    assert loaded.unit == vocabulary.unit
     assert loaded.digest == vocabulary.digest
     assert np.array_equal(loaded.encode("the a\nb end"), vocabulary.encode("the a\nb end"))
     assert [path.name for path in tmp_path.iterdir()] == ["vocabulary.json"]
@@ -169,7 +200,7 @@ def test_different_vocabularies_have_different_digests():
         {"words": []},
         {"words": ["a", 3]},
         {"words": ["a", "a"]},
-        {"words": ["a", "<eos>"]},
+        {"words": ["a", "<unk>"]},
         {"kind": "characters"},
         {"kind": "characters", "characters": ["a"]},
         {"kind": "characters", "characters": ["ab"], "line_end": "eos"},
@@ -183,7 +214,7 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path, change):
     file = tmp_path / "vocabulary.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(RunError) as caught:
-        Vocabulary.load(tmp_path)
+        load_vocabulary(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -194,9 +225,9 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path, change):
 def test_a_hostile_file_is_refused(tmp_path, content):
     (tmp_path / "vocabulary.json").write_bytes(content)
     with pytest.raises(RunError, match=r"vocabulary\.json: (damaged|foreign)"):
-        Vocabulary.load(tmp_path)
+        load_vocabulary(tmp_path)
 
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(RunError, match="no such file"):
-        Vocabulary.load(tmp_path)
+        load_vocabulary(tmp_path)

@@ -1,6 +1,6 @@
 """A corpus: the training, validation and test text as ids (or note sets), with its vocabulary and digests.
 
-T time, V vocabulary.
+N tokens, L lines.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.data.dataset import Dataset
 from recurra.data.notes import Notes, NoteSequences, note_sequences, parse_notes
-from recurra.data.subwords import Subwords
 from recurra.data.text import TextConfig, default_text, digest, read_bytes, read_files
-from recurra.data.vocabulary import Bytes, Characters, LineEnd, Vocabulary, Words
+from recurra.data.vocabularies import Vocabularies, build_vocabulary
+from recurra.data.vocabulary import Vocabulary
 from recurra.errors import ConfigError, DataError
 
 HELD_OUT = "the held-out last tenth of the training text"
@@ -46,26 +47,8 @@ class Tokens:
 Split = Tokens | NoteSequences
 
 
-@dataclass(frozen=True, eq=False)
-class Corpus:
-    """What a run learns from.
-
-    Args:
-        train, valid, test: the splits; test is None where no test file is configured.
-        vocabulary: built from the training split only.
-        digests: SHA-256 of the files' unpacked content, under `train`, and under `valid` and `test` where
-            files of their own were given.
-    """
-
-    train: Split
-    valid: Split
-    test: Split | None
-    vocabulary: Vocabulary
-    digests: dict[str, str]
-
-
-def load_corpus(config: TextConfig, vocabulary: Vocabulary | None = None) -> Corpus:
-    """Read every configured file, build the vocabulary (unless one is given), and encode.
+def load_corpus(config: TextConfig, vocabularies: Vocabularies | None = None) -> Dataset[Split]:
+    """Read every configured file, build the vocabulary `text` (unless it is given), and encode.
 
     Without validation files the last tenth is held out before the vocabulary is built: of the characters or
     bytes of a continuous text, `text[int(0.9 n):]`; elsewhere from the next line start on; of note files, the
@@ -75,60 +58,44 @@ def load_corpus(config: TextConfig, vocabulary: Vocabulary | None = None) -> Cor
         ConfigError: the given vocabulary is of another kind than the configuration's.
         DataError: a file cannot be used, the vocabulary would be empty, or a split holds nothing known.
     """
-    if vocabulary is not None and vocabulary.kind != config.vocabulary:
+    if vocabularies is not None and vocabularies["text"].kind != config.vocabulary:
         raise ConfigError(
-            f"data.vocabulary: expected {vocabulary.kind!r}, the run's own; got {config.vocabulary!r}."
+            f"data.vocabulary: expected {vocabularies['text'].kind!r}, the run's own; got {config.vocabulary!r}."
         )
     if config.vocabulary == "notes":
-        return _note_corpus(config, vocabulary)
+        return _note_corpus(config, vocabularies or Vocabularies({"text": Notes(*config.note_range)}))
     train, digests = _training_text(config)
     if config.valid:
         valid, digests["valid"] = read_files(config.valid, config)
     else:
         train, valid = _hold_out(train, config)
-    if vocabulary is None:
-        vocabulary = build_vocabulary(train, config)
-    test = None
+    if vocabularies is None:
+        vocabularies = Vocabularies({"text": _vocabulary_of(train, config)})
+    vocabulary, test = vocabularies["text"], None
     if config.test:
         test_text, digests["test"] = read_files(config.test, config)
         test = encode_text(test_text, config, vocabulary, ", ".join(config.test))
-    return Corpus(
+    return Dataset(
         encode_text(train, config, vocabulary, ", ".join(config.train) or "the default text"),
         encode_text(valid, config, vocabulary, ", ".join(config.valid) or HELD_OUT),
         test,
-        vocabulary,
+        vocabularies,
         digests,
     )
 
 
-def load_test(paths: Sequence[str | Path], config: TextConfig, vocabulary: Vocabulary) -> Split:
-    """The split that the given files hold, encoded with an existing vocabulary.
+def load_test(paths: Sequence[str | Path], config: TextConfig, vocabularies: Vocabularies) -> Split:
+    """The split that the given files hold, encoded with the run's vocabulary `text`.
 
     Raises:
         DataError: a file cannot be used, or holds nothing known.
     """
+    vocabulary = vocabularies["text"]
     if isinstance(vocabulary, Notes):
         values = [(parse_notes(read_bytes(path), str(path)), str(path)) for path in paths]
         return _joined(values, "test", vocabulary)
     text, _ = read_files(paths, config)
     return encode_text(text, config, vocabulary, ", ".join(map(str, paths)))
-
-
-def build_vocabulary(text: str | bytes, config: TextConfig) -> Vocabulary:
-    """The configured vocabulary of a training text.
-
-    Raises:
-        ConfigError: `data.subword_size` does not suit the text, or sentencepiece is not installed.
-        DataError: the vocabulary would hold only the line end and UNK.
-    """
-    line_end: LineEnd = "eos" if config.layout == "lines" else "newline"
-    if isinstance(text, bytes):
-        return Bytes(line_end)
-    if config.vocabulary == "words":
-        return Words.build(text, config.minimum_count, config.maximum_size)
-    if config.vocabulary == "subwords":
-        return Subwords.build(text, config.subword_size)
-    return Characters.build(text, line_end, config.minimum_count, config.maximum_size)
 
 
 def encode_text(text: str | bytes, config: TextConfig, vocabulary: Vocabulary, name: str) -> Tokens:
@@ -138,9 +105,7 @@ def encode_text(text: str | bytes, config: TextConfig, vocabulary: Vocabulary, n
         DataError: nothing in the text is known to the vocabulary.
     """
     ids = vocabulary.encode(text)
-    if vocabulary.unknown is not None and not np.any(
-        (ids != vocabulary.unknown) & (ids != vocabulary.line_end)
-    ):
+    if vocabulary.unk_id is not None and not np.any((ids != vocabulary.unk_id) & (ids != vocabulary.eos_id)):
         raise DataError(
             f"{name}: none of its {vocabulary.kind} is among the {len(vocabulary)} symbols of the vocabulary, "
             "which is built from the training text. Give text of the same language and writing."
@@ -149,8 +114,19 @@ def encode_text(text: str | bytes, config: TextConfig, vocabulary: Vocabulary, n
     if config.layout == "continuous":
         return Tokens(ids, None, characters)
     ended = text.endswith("\n") if isinstance(text, str) else text.endswith(b"\n")
-    offsets = np.concatenate([[0], np.flatnonzero(ids == vocabulary.line_end) + 1]).astype(np.int64)
+    offsets = np.concatenate([[0], np.flatnonzero(ids == vocabulary.eos_id) + 1]).astype(np.int64)
     return Tokens(ids, offsets, characters + (not ended))
+
+
+def _vocabulary_of(text: str | bytes, config: TextConfig) -> Vocabulary:
+    return build_vocabulary(
+        config.vocabulary,
+        text,
+        line_end="eos" if config.layout == "lines" else "newline",
+        minimum_count=config.minimum_count,
+        maximum_size=config.maximum_size,
+        subword_size=config.subword_size,
+    )
 
 
 def _training_text(config: TextConfig) -> tuple[str | bytes, dict[str, str]]:
@@ -188,8 +164,9 @@ def _word_start(text: str | bytes, near: int) -> int:
     return after if 0 < after < len(text) else text.rfind(" ", 0, max(near - 1, 0)) + 1
 
 
-def _note_corpus(config: TextConfig, vocabulary: Vocabulary | None) -> Corpus:
-    notes = vocabulary if isinstance(vocabulary, Notes) else Notes(*config.note_range)
+def _note_corpus(config: TextConfig, vocabularies: Vocabularies) -> Dataset[Split]:
+    notes = vocabularies["text"]
+    assert isinstance(notes, Notes)  # as its kind says
     given = {"train": config.train, "valid": config.valid, "test": config.test}
     values = {
         split: [(parse_notes(read_bytes(path), path), path) for path in paths]
@@ -211,7 +188,7 @@ def _note_corpus(config: TextConfig, vocabulary: Vocabulary | None) -> Corpus:
         if not train.tokens or not valid.tokens:
             raise DataError("too few note sequences to hold out the last tenth. Pass --data.valid FILE.")
     test = _joined(values["test"], "test", notes) if values["test"] else None
-    return Corpus(train, valid, test, notes, digests)
+    return Dataset(train, valid, test, vocabularies, digests)
 
 
 def _joined(values: Sequence[tuple[object, str]], split: str, vocabulary: Notes) -> NoteSequences:

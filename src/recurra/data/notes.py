@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.data.rows import Rows
 from recurra.data.vocabulary import Vocabulary, text_of
-from recurra.errors import DataError, RunError
+from recurra.errors import DataError, RunError, ShapeError
 
 SPLITS = ("train", "valid", "test")
 
@@ -31,9 +32,9 @@ class Notes(Vocabulary):
     """
 
     kind = "notes"
-    counted = "steps, the nats summed over all keys"
-    line_end = None
-    unknown = None
+    unit = "steps, the nats summed over all keys"
+    eos_id = None
+    unk_id = None
 
     def __init__(self, lowest: int = 21, highest: int = 108) -> None:
         self.lowest, self.highest = lowest, highest
@@ -61,12 +62,6 @@ class Notes(Vocabulary):
                 return f"{outside} Transpose it, or widen --data.note_range."
         return f"expected a list of MIDI notes, got {str(notes)[:40]!r}."
 
-    def to_set(self, notes: Sequence[int] | NDArray[Any]) -> NDArray[np.uint8]:
-        """The note set `[V]` (0 or 1) of MIDI notes; raises as `keys` does."""
-        row = np.zeros(len(self), np.uint8)
-        row[self.keys(notes)] = 1
-        return row
-
     def encode_line(self, line: str | bytes) -> NDArray[np.uint8]:
         """The note sets `[T, V]` of a text: a step per line, MIDI notes separated by white space.
 
@@ -87,16 +82,22 @@ class Notes(Vocabulary):
         """What `encode_line` gives: a line end here is the end of a step, not a symbol."""
         return self.encode_line(text)
 
+    def encode_lines(self, lines: Sequence[str]) -> Rows:
+        """Refused, with ShapeError: note sets are not rows of ids."""
+        raise ShapeError("encode_lines: note sets [T, V] are not rows of ids; use encode_line.")
+
     def decode(self, ids: Iterable[Any] | NDArray[Any]) -> str:
         """The text of note sets `[T, V]`: a line of MIDI notes per step."""
         rows = np.asarray(ids).reshape(-1, len(self))
         return "".join(" ".join(str(key + self.lowest) for key in np.flatnonzero(row)) + "\n" for row in rows)
 
-    def _content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
+        """The range."""
         return {"kind": self.kind, "lowest": self.lowest, "highest": self.highest}
 
     @classmethod
-    def _restore(cls, content: dict[str, Any], path: Path) -> Notes:
+    def restore(cls, content: dict[str, Any], path: Path) -> Notes:
+        """The notes of this range."""
         lowest, highest = content.get("lowest"), content.get("highest")
         if type(lowest) is not int or type(highest) is not int or not 0 <= lowest <= highest <= 127:
             raise RunError(f"{path}: damaged; expected 0 <= lowest <= highest <= 127.")

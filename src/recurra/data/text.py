@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from recurra.errors import ConfigError, DataError, nearest
+from recurra.settings import check, setting
 
 Layout = Literal["continuous", "lines"]
 VocabularyKind = Literal["characters", "words", "bytes", "subwords", "notes"]
@@ -23,18 +23,18 @@ GZIP_MAGIC = b"\x1f\x8b"
 class TextConfig:
     """Which files to learn from, and what one symbol of them is.
 
-    Args:
-        train: files to train on, plain or gzip, joined in this order; none: Python's own documentation.
-        valid: files to validate on; none: the last tenth of the training text, which is then not trained on.
-        test: files that `evaluate` scores.
+    Attributes:
+        train: files to train on, plain or gzip, joined in this order (default: Python's own documentation).
+        valid: files to validate on (default: the last tenth of the training text, which is then not trained on).
+        test: text files to score.
         encoding: the files' text encoding (any of Python's); a byte order mark is dropped. Bytes have none.
         layout: `continuous`: one stream with carried state; `lines`: each line a sentence from the zero
             state. Note sequences are always separate.
         vocabulary: what one symbol is: a character, a white-space separated word, a byte, a sentencepiece
             subword, or a set of notes per step (JSON files).
-        minimum_count: words or characters seen less often than this are unknown; at least 1.
-        maximum_size: the most symbols of a vocabulary of words or characters, line end and unknown
-            included; at least 3; None: no limit.
+        minimum_count: words or characters seen less often than this are unknown.
+        maximum_size: maximum number of symbols of a vocabulary of words or characters, line end and unknown
+            included (default: no limit).
         subword_size: the number of subwords; a small text may give fewer.
         note_range: the lowest and highest MIDI note, 0..127; by default the 88 keys of a piano.
 
@@ -42,60 +42,25 @@ class TextConfig:
         ConfigError: a value is out of range or of another type.
     """
 
-    train: list[str] = field(default_factory=list)
-    valid: list[str] = field(default_factory=list)
-    test: list[str] = field(default_factory=list)
+    train: list[str] = setting([], files=True)
+    valid: list[str] = setting([], files=True)
+    test: list[str] = setting([], files=True)
     encoding: str = "utf-8"
     layout: Layout = "continuous"
     vocabulary: VocabularyKind = "characters"
-    minimum_count: int = 1
-    maximum_size: int | None = None
-    subword_size: int = 4000
+    minimum_count: int = setting(1, at_least=1)
+    maximum_size: int | None = setting(None, at_least=3)
+    subword_size: int = setting(4000, at_least=3)
     note_range: list[int] = field(default_factory=lambda: [21, 108])
 
     def __post_init__(self) -> None:
-        for name in ("train", "valid", "test"):
-            object.__setattr__(self, name, check_paths(f"data.{name}", getattr(self, name)))
-        check_choice("data.layout", self.layout, get_args(Layout))
-        check_choice("data.vocabulary", self.vocabulary, get_args(VocabularyKind))
-        check_encoding(self.encoding)
-        check_at_least("data.minimum_count", self.minimum_count, 1)
-        if self.maximum_size is not None:
-            check_at_least("data.maximum_size", self.maximum_size, 3)
-        check_at_least("data.subword_size", self.subword_size, 3)
         object.__setattr__(self, "note_range", _note_range(self.note_range))
+        check(self, "data")
+        check_encoding(self.encoding)
         if self.vocabulary == "notes" and not self.train:
             raise ConfigError(
                 "data.train: expected a JSON file of note sets for --data.vocabulary notes, got none."
             )
-
-
-def check_paths(name: str, value: Any) -> list[str]:
-    """The names of files as strings; `name` stands in the error.
-
-    Raises:
-        ConfigError: it is not a list of file names.
-    """
-    if isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Sequence):
-        raise ConfigError(f"{name}: expected a list of files, got {value!r}. Write [{str(value)!r}].")
-    for path in value:
-        if not isinstance(path, str | os.PathLike):
-            raise ConfigError(f"{name}: expected a list of file names, got {path!r} in it.")
-    return [str(path) for path in value]
-
-
-def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
-    """Refuse, with ConfigError, a value that is not among the `known` ones."""
-    if value not in known:
-        raise ConfigError(
-            f"{name}: expected one of {', '.join(known)}; got {value!r}.{nearest(str(value), known)}"
-        )
-
-
-def check_at_least(name: str, value: Any, least: int) -> None:
-    """Refuse, with ConfigError, what is not a whole number of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{name}: expected a whole number of at least {least}, got {value!r}.")
 
 
 def _note_range(value: Any) -> list[int]:

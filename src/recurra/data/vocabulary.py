@@ -1,6 +1,7 @@
-"""Vocabularies: text to ids and back. Words, characters and bytes; subwords and notes have their own files.
+"""Vocabularies: text to ids and back. Words, characters and bytes; the other kinds have their own files.
 
-Id 0 of words and characters ends a line, id 1 is the unknown symbol (UNK).
+Id 0 of words and characters ends a line (EOS), id 1 is the unknown symbol (UNK). Neither is ever written into a
+text: lines are encoded to rows of ids, so what looks like a symbol in a text is text.
 
 T time, V vocabulary.
 """
@@ -12,7 +13,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,13 +21,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.durable import write_aside
+from recurra.data.rows import Rows, offsets_of
+from recurra.durable import write_atomic
 from recurra.errors import ConfigError, DataError, RunError, ShapeError
 
 EOS, UNK = "<eos>", "<unk>"
 FILE_NAME = "vocabulary.json"
 FORMAT = "recurra.vocabulary/1"
-BLOCK = 1 << 22  # characters taken at a time, so that a large text is never held as separate words
+BLOCK = (
+    1 << 18
+)  # characters taken at a time, so that few words are held at once, and those in the processor's cache
 
 LineEnd = Literal["newline", "eos"]
 Ids = NDArray[np.int64]
@@ -37,16 +41,16 @@ class Vocabulary(ABC):
 
     Attributes:
         kind: the name in `data.vocabulary`.
-        counted: what one token is, in words, for a score's recipe.
-        line_end: the id that ends a line (EOS, or the newline); None for note sets.
-        unknown: the id of UNK; None where nothing is unknown.
+        unit: what one token is, in words, for a score's recipe.
+        eos_id: the id that ends a line (EOS, or the newline); None where there is none.
+        unk_id: the id of UNK; None where nothing is unknown.
         symbols: a printable label for each id.
     """
 
     kind: ClassVar[str]
-    counted: str
-    line_end: int | None
-    unknown: int | None
+    unit: str
+    eos_id: int | None
+    unk_id: int | None
     symbols: list[str]
     _ends_last_line: bool = True
 
@@ -55,22 +59,26 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def encode_line(self, line: str | bytes) -> NDArray[Any]:
-        """The ids `[T]` (int64) of a piece of text: a newline becomes `line_end`, none is added at the end."""
+        """The ids `[T]` (int64) of a piece of text: a newline becomes `eos_id`, none is added at the end."""
 
     def encode(self, text: str | bytes) -> NDArray[Any]:
-        """The ids `[T]` (int64) of a whole text, one `line_end` per line, also where the last newline lacks.
+        """The ids `[T]` (int64) of a whole text, one `eos_id` per line, also where the last newline is missing.
 
         Where the line end is the newline itself, the text is taken exactly as it is.
         """
         ids = self.encode_line(text)
         ended = text.endswith("\n") if isinstance(text, str) else text.endswith(b"\n")
-        if not text or ended or self.line_end is None or not self._ends_last_line:
+        if not text or ended or self.eos_id is None or not self._ends_last_line:
             return ids
-        return np.append(ids, np.int64(self.line_end))
+        return np.append(ids, np.int64(self.eos_id))
+
+    @abstractmethod
+    def encode_lines(self, lines: Sequence[str]) -> Rows:
+        """A row of ids for each line, `eos_id` last; the lines hold no newline."""
 
     @abstractmethod
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
-        r"""The text of ids `[T]`; `line_end` gives `\n`.
+        r"""The text of ids `[T]`; `eos_id` gives `\n`.
 
         Raises:
             ShapeError: an id is outside 0..V-1.
@@ -79,40 +87,24 @@ class Vocabulary(ABC):
     @property
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of everything that encoding depends on."""
-        return hashlib.sha256(_json(self._content()).encode()).hexdigest()
+        return hashlib.sha256(_json(self.content()).encode()).hexdigest()
 
     def save(self, folder: str | Path) -> None:
-        """Write `vocabulary.json` into an existing folder: aside, flushed, renamed."""
-        write_aside(Path(folder) / FILE_NAME, _json({"format": FORMAT, **self._content()}).encode())
-
-    @staticmethod
-    def load(folder: str | Path) -> Vocabulary:
-        """Read what `save` wrote.
-
-        Raises:
-            RunError: the file is missing, damaged or foreign.
-        """
-        path = Path(folder) / FILE_NAME
-        try:
-            content = json.loads(path.read_bytes())
-        except FileNotFoundError as error:
-            raise RunError(f"{path}: no such file; expected a vocabulary. Is {folder} a run?") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{path}: damaged; expected the JSON of a vocabulary ({error}).") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise RunError(f"{path}: foreign; expected a JSON object whose format is {FORMAT!r}.")
-        kind, kinds = content.get("kind"), _kinds()
-        if not isinstance(kind, str) or kind not in kinds:
-            raise RunError(f"{path}: damaged; expected kind to be one of {', '.join(kinds)}, got {kind!r}.")
-        return kinds[kind]._restore(content, path)
+        """Write `vocabulary.json` into an existing folder: to a temporary file, flushed, then renamed."""
+        write_atomic(Path(folder) / FILE_NAME, _json({"format": FORMAT, **self.content()}).encode())
 
     @abstractmethod
-    def _content(self) -> dict[str, Any]:
-        """Plain values from which `_restore` builds the same vocabulary."""
+    def content(self) -> dict[str, Any]:
+        """Plain values from which `restore` builds the same vocabulary."""
 
     @classmethod
     @abstractmethod
-    def _restore(cls, content: dict[str, Any], path: Path) -> Vocabulary: ...
+    def restore(cls, content: dict[str, Any], path: Path) -> Vocabulary:
+        """The vocabulary of what `content` gave and `path` holds.
+
+        Raises:
+            RunError: a value is missing or damaged.
+        """
 
     def _checked(self, ids: Iterable[int] | NDArray[Any]) -> Ids:
         array = np.asarray(ids if hasattr(ids, "__array__") else list(ids), np.int64).reshape(-1)
@@ -124,20 +116,24 @@ class Vocabulary(ABC):
 class Words(Vocabulary):
     """White-space separated words, case kept; ids by falling count, then by code points.
 
-    A literal `<unk>` in a text is UNK, a literal `<eos>` is EOS.
+    A literal `<unk>` in a text is UNK, as corpora such as PTB and WikiText-2 write their unknown words so. Every
+    other word is a word, a literal `<eos>` too.
 
     Args:
         words: the words of ids 2, 3, ...; EOS is id 0 and UNK is id 1.
     """
 
     kind = "words"
-    counted = "words, and one <eos> per line"
-    line_end: int = 0
-    unknown: int = 1
+    unit = "words, and one <eos> per line"
+    eos_id: int = 0
+    unk_id: int = 1
 
     def __init__(self, words: Sequence[str]) -> None:
         self.symbols = [EOS, UNK, *words]
-        self._index = {word: index for index, word in enumerate(self.symbols)}
+        # White space is never part of a word, so the newline can stand for the end of a line.
+        self._index = {"\n": self.eos_id, UNK: self.unk_id} | {
+            word: index for index, word in enumerate(words, 2)
+        }
 
     @classmethod
     def build(cls, text: str, minimum_count: int = 1, maximum_size: int | None = None) -> Words:
@@ -147,33 +143,46 @@ class Words(Vocabulary):
             DataError: nothing but EOS and UNK would be left.
         """
         counts: Counter[str] = Counter()
-        for words in _words(text):
-            counts.update(words)
-        del counts[EOS], counts[UNK]
+        for block in _text_blocks(text):
+            counts.update(block.split())
+        del counts[UNK]
         return cls(_ranked(counts, minimum_count, maximum_size, "word"))
 
     def encode_line(self, line: str | bytes) -> Ids:
         """The ids `[T]` (int64) of the words of a piece of text, EOS for each newline."""
-        find = self._index.get
-        parts = [
-            np.fromiter(map(find, words, repeat(self.unknown)), np.int64, len(words))
-            for words in _words(text_of(line))
-        ]
+        # The end of a block is not the end of a line: its last EOS goes.
+        parts = [self._rows(block.split("\n")).ids[:-1] for block in _text_blocks(text_of(line))]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def encode_lines(self, lines: Sequence[str]) -> Rows:
+        """A row for each line: the ids of its words, EOS last."""
+        return encode_by_blocks(lines, self._rows)
+
+    def _rows(self, lines: Sequence[str]) -> Rows:
+        words: list[str] = []
+        offsets = [0]
+        for line in lines:
+            words += line.split()
+            words.append("\n")
+            offsets.append(len(words))
+        ids = np.fromiter(map(self._index.get, words, repeat(self.unk_id)), np.int64, len(words))
+        return Rows(ids, np.array(offsets, np.int64))
 
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
         """The words of ids `[T]` joined by a space, EOS as the newline."""
         words = [
-            "\n" if index == self.line_end else self.symbols[index] for index in self._checked(ids).tolist()
+            "\n" if index == self.eos_id else self.symbols[index] for index in self._checked(ids).tolist()
         ]
         return " ".join(words).replace(" \n", "\n").replace("\n ", "\n")
 
-    def _content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
+        """The words."""
         return {"kind": self.kind, "words": self.symbols[2:]}
 
     @classmethod
-    def _restore(cls, content: dict[str, Any], path: Path) -> Words:
-        return cls(_symbols(content, "words", path, {EOS, UNK}))
+    def restore(cls, content: dict[str, Any], path: Path) -> Words:
+        """The vocabulary of these words."""
+        return cls(checked_symbols(content, "words", path, {UNK}))
 
 
 class Characters(Vocabulary):
@@ -186,21 +195,21 @@ class Characters(Vocabulary):
     """
 
     kind = "characters"
-    line_end: int = 0
-    unknown: int = 1
+    eos_id: int = 0
+    unk_id: int = 1
 
     def __init__(self, characters: Sequence[str], line_end: LineEnd = "newline") -> None:
         self._characters = list(characters)
-        self._end: LineEnd = line_end
+        self._line_end: LineEnd = line_end
         self._ends_last_line = line_end == "eos"
         self.symbols = [_label("\n") if line_end == "newline" else EOS, UNK, *map(_label, characters)]
-        self.counted = "characters" + (
+        self.unit = "characters" + (
             ", newlines included" if line_end == "newline" else ", and one <eos> per line"
         )
         points = np.array([ord("\n"), *map(ord, characters)])
         # The last entry stands for every character beyond the table.
-        self._table = np.full(points.max() + 2, self.unknown, np.int64)
-        self._table[points] = [self.line_end, *range(2, 2 + len(characters))]
+        self._table = np.full(points.max() + 2, self.unk_id, np.int64)
+        self._table[points] = [self.eos_id, *range(2, 2 + len(characters))]
 
     @classmethod
     def build(
@@ -219,7 +228,7 @@ class Characters(Vocabulary):
         return cls(_ranked(counts, minimum_count, maximum_size, "character"), line_end)
 
     def encode_line(self, line: str | bytes) -> Ids:
-        """The ids `[T]` (int64) of the characters of a piece of text, `line_end` for each newline."""
+        """The ids `[T]` (int64) of the characters of a piece of text, `eos_id` for each newline."""
         line = text_of(line)
         ids, position = np.empty(len(line), np.int64), 0
         for points in _code_points(line):
@@ -228,20 +237,27 @@ class Characters(Vocabulary):
             position += len(points)
         return ids
 
+    def encode_lines(self, lines: Sequence[str]) -> Rows:
+        """A row for each line: the ids of its characters, `eos_id` last."""
+        lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+        return Rows(self.encode_line("\n".join([*lines, ""])), offsets_of(lengths + 1))
+
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
         """The characters of ids `[T]`; UNK becomes U+FFFD."""
         characters = ["\n", "\ufffd", *self._characters]
         return "".join([characters[index] for index in self._checked(ids).tolist()])
 
-    def _content(self) -> dict[str, Any]:
-        return {"kind": self.kind, "line_end": self._end, "characters": self._characters}
+    def content(self) -> dict[str, Any]:
+        """The characters, and what ends a line."""
+        return {"kind": self.kind, "line_end": self._line_end, "characters": self._characters}
 
     @classmethod
-    def _restore(cls, content: dict[str, Any], path: Path) -> Characters:
-        characters = _symbols(content, "characters", path, {"\n"})
+    def restore(cls, content: dict[str, Any], path: Path) -> Characters:
+        """The vocabulary of these characters."""
+        characters = checked_symbols(content, "characters", path, {"\n"})
         if any(len(character) != 1 for character in characters):
             raise RunError(f"{path}: damaged; expected single characters in `characters`.")
-        return cls(characters, _line_end(content, path))
+        return cls(characters, _checked_line_end(content, path))
 
 
 class Bytes(Vocabulary):
@@ -252,45 +268,42 @@ class Bytes(Vocabulary):
     """
 
     kind = "bytes"
-    unknown = None
+    unk_id = None
 
     def __init__(self, line_end: LineEnd = "newline") -> None:
-        self._end: LineEnd = line_end
+        self._line_end: LineEnd = line_end
         self._ends_last_line = line_end == "eos"
-        self.line_end: int = ord("\n") if line_end == "newline" else 256
+        self.eos_id: int = ord("\n") if line_end == "newline" else 256
         self.symbols = [chr(byte) if 33 <= byte < 127 else f"\\x{byte:02x}" for byte in range(256)]
         self.symbols += [EOS] if line_end == "eos" else []
-        self.counted = "bytes" + (
-            ", newlines included" if line_end == "newline" else ", and one <eos> per line"
-        )
+        self.unit = "bytes" + (", newlines included" if line_end == "newline" else ", and one <eos> per line")
 
     def encode_line(self, line: str | bytes) -> Ids:
-        """The ids `[T]` (int64) of the bytes of a piece of text, `line_end` for each newline."""
-        data = line.encode("utf-8", errors="surrogatepass") if isinstance(line, str) else line
-        ids = np.frombuffer(data, np.uint8).astype(np.int64)
-        ids[ids == ord("\n")] = self.line_end
+        """The ids `[T]` (int64) of the bytes of a piece of text, `eos_id` for each newline."""
+        ids = np.frombuffer(_bytes_of(line), np.uint8).astype(np.int64)
+        ids[ids == ord("\n")] = self.eos_id
         return ids
+
+    def encode_lines(self, lines: Sequence[str]) -> Rows:
+        """A row for each line: the ids of its bytes, `eos_id` last."""
+        data = list(map(_bytes_of, lines))
+        lengths = np.fromiter(map(len, data), np.int64, len(data))
+        return Rows(self.encode_line(b"\n".join([*data, b""])), offsets_of(lengths + 1))
 
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
         r"""The text of ids `[T]`, read as UTF-8; bytes that are not become U+FFFD."""
         array = self._checked(ids)
-        array = np.where(array == self.line_end, ord("\n"), array)
+        array = np.where(array == self.eos_id, ord("\n"), array)
         return array.astype(np.uint8).tobytes().decode("utf-8", errors="replace")
 
-    def _content(self) -> dict[str, Any]:
-        return {"kind": self.kind, "line_end": self._end}
+    def content(self) -> dict[str, Any]:
+        """What ends a line."""
+        return {"kind": self.kind, "line_end": self._line_end}
 
     @classmethod
-    def _restore(cls, content: dict[str, Any], path: Path) -> Bytes:
-        return cls(_line_end(content, path))
-
-
-def _kinds() -> dict[str, type[Vocabulary]]:
-    # Imported here because both build on this file.
-    from recurra.data.notes import Notes
-    from recurra.data.subwords import Subwords
-
-    return {vocabulary.kind: vocabulary for vocabulary in (Words, Characters, Bytes, Subwords, Notes)}
+    def restore(cls, content: dict[str, Any], path: Path) -> Bytes:
+        """The bytes, with this line end."""
+        return cls(_checked_line_end(content, path))
 
 
 def text_of(text: str | bytes) -> str:
@@ -298,13 +311,44 @@ def text_of(text: str | bytes) -> str:
     return text if isinstance(text, str) else text.decode("utf-8", errors="replace")
 
 
-def _words(text: str) -> Iterator[list[str]]:
-    """The words of a text, EOS for each newline, some blocks at a time."""
+def encode_by_blocks(lines: Sequence[str], encode: Callable[[Sequence[str]], Rows]) -> Rows:
+    """What `encode` makes of the lines, called with about `BLOCK` characters of them at a time."""
+    ends = np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines)) + 1)
+    parts, begin = [], 0
+    while begin < len(lines):
+        before = int(ends[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, before + BLOCK, side="right")))
+        parts.append(encode(lines[begin:end]))
+        begin = end
+    return Rows.join(parts)
+
+
+def checked_symbols(content: dict[str, Any], key: str, path: Path, reserved: set[str]) -> list[str]:
+    """The strings that a vocabulary's file holds under `key`.
+
+    Raises:
+        RunError: they are no list of strings, or one is there twice or reserved.
+    """
+    symbols = content.get(key)
+    if not isinstance(symbols, list) or not symbols or not all(isinstance(symbol, str) for symbol in symbols):
+        raise RunError(f"{path}: damaged; expected `{key}` to be a list of strings.")
+    if len(set(symbols)) != len(symbols) or reserved.intersection(symbols):
+        without = f", without {sorted(reserved)}" if reserved else ""
+        raise RunError(f"{path}: damaged; expected every symbol of `{key}` once{without}.")
+    return symbols
+
+
+def _bytes_of(text: str | bytes) -> bytes:
+    return text.encode("utf-8", errors="surrogatepass") if isinstance(text, str) else text
+
+
+def _text_blocks(text: str) -> Iterator[str]:
+    """The text in pieces of about `BLOCK` characters, none of which ends inside a word."""
     space, start = re.compile(r"\s"), 0
     while start < len(text):
         match = space.search(text, start + BLOCK)
         end = match.start() if match else len(text)
-        yield text[start:end].replace("\n", f" {EOS} ").split()
+        yield text[start:end]
         start = end
 
 
@@ -319,8 +363,7 @@ def _ranked(counts: Mapping[str, int], minimum_count: int, maximum_size: int | N
         raise ConfigError(
             f"maximum_size: expected at least 3 (line end, {UNK} and one {what}), got {maximum_size}."
         )
-    kept = [symbol for symbol, count in counts.items() if count >= minimum_count]
-    kept.sort(key=lambda symbol: (-counts[symbol], symbol))
+    kept = by_falling_count({symbol: count for symbol, count in counts.items() if count >= minimum_count})
     if kept:
         return kept if maximum_size is None else kept[: maximum_size - 2]
     remedy = "Lower --data.minimum_count." if counts else "Give another text."
@@ -328,6 +371,11 @@ def _ranked(counts: Mapping[str, int], minimum_count: int, maximum_size: int | N
         f"the vocabulary would hold only the line end and {UNK}: the training text has no {what} that occurs "
         f"at least {minimum_count} times. {remedy}"
     )
+
+
+def by_falling_count(counts: Mapping[str, int]) -> list[str]:
+    """The symbols, the most frequent first; those of equal count in the order of their code points."""
+    return sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
 
 
 def _label(character: str) -> str:
@@ -338,16 +386,7 @@ def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=0, sort_keys=True)
 
 
-def _symbols(content: dict[str, Any], key: str, path: Path, reserved: set[str]) -> list[str]:
-    symbols = content.get(key)
-    if not isinstance(symbols, list) or not symbols or not all(isinstance(symbol, str) for symbol in symbols):
-        raise RunError(f"{path}: damaged; expected `{key}` to be a list of strings.")
-    if len(set(symbols)) != len(symbols) or reserved.intersection(symbols):
-        raise RunError(f"{path}: damaged; expected every symbol of `{key}` once, without {sorted(reserved)}.")
-    return symbols
-
-
-def _line_end(content: dict[str, Any], path: Path) -> LineEnd:
+def _checked_line_end(content: dict[str, Any], path: Path) -> LineEnd:
     if content.get("line_end") not in ("newline", "eos"):
         raise RunError(
             f"{path}: damaged; expected line_end to be newline or eos, got {content.get('line_end')!r}."
