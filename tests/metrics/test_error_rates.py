@@ -9,7 +9,7 @@ from recurra.metrics.error_rates import (
     edit_distance,
     error_rate,
     exact_match,
-    word_error_rate,
+    sequence_error_rate,
 )
 
 SEQUENCES = st.lists(st.sampled_from("abc"), max_size=5)
@@ -42,7 +42,7 @@ def test_error_rate_sums_edits_and_lengths_of_the_closest(pairs):
         return
     rate = error_rate(hypotheses, references)
     assert (rate.edits, rate.reference_length) == (sum(edits for edits, _ in nearest), length)
-    assert rate.score == pytest.approx(100 * rate.edits / length)
+    assert rate.value == pytest.approx(100 * rate.edits / length)
     assert rate.sequences == len(pairs)
 
 
@@ -67,19 +67,19 @@ def test_rates_carry_what_they_count():
     rate = error_rate(
         [["K", "AE", "T"], [], ["D", "AO"]],
         [[["K", "AH", "T"], ["B"]], [["EY"], ["AH", "X"]], [["D", "AO", "G"]]],
-        counted="phoneme",
+        unit="phoneme",
     )
     assert (rate.edits, rate.reference_length, rate.sequences) == (3, 7, 3)
-    assert rate.score == pytest.approx(300 / 7)
-    assert "3 edits / 7 phonemes, 3 sequences" in rate.recipe
+    assert rate.value == pytest.approx(300 / 7)
+    assert "3 edits / 7 phonemes, 3 sequences" in rate.signature
     assert rate.as_dict() == {
-        "phoneme_error_rate": rate.score,
+        "phoneme_error_rate": rate.value,
         "edits": 3,
         "reference_length": 7,
         "sequences": 3,
-        "recipe": rate.recipe,
+        "signature": rate.signature,
     }
-    assert error_rate(["abc"], [["x"]]).score == 300
+    assert error_rate(["abc"], [["x"]]).value == 300
 
 
 def test_whole_sequences_are_right_if_any_reference_has_them():
@@ -91,21 +91,21 @@ def test_whole_sequences_are_right_if_any_reference_has_them():
         [["AH"]],
     ]
     right = exact_match(hypotheses, references)
-    assert (right.count, right.sequences, right.score) == (2, 4, 50)
-    assert "2 / 4" in right.recipe
-    wrong = word_error_rate(hypotheses[:3], references[:3])
+    assert (right.count, right.sequences, right.value) == (2, 4, 50)
+    assert "2 / 4" in right.signature
+    wrong = sequence_error_rate(hypotheses[:3], references[:3])
     assert (wrong.count, wrong.sequences) == (1, 3)
-    assert wrong.score == pytest.approx(100 / 3)
+    assert wrong.value == pytest.approx(100 / 3)
     assert wrong.as_dict() == {
-        "word_error_rate": wrong.score,
+        "sequence_error_rate": wrong.value,
         "count": 1,
         "sequences": 3,
-        "recipe": wrong.recipe,
+        "signature": wrong.signature,
     }
-    assert exact_match(["3 may", "4 may"], [["3 May"], ["4 may"]]).score == 50
+    assert exact_match(["3 may", "4 may"], [["3 May"], ["4 may"]]).value == 50
 
 
-@pytest.mark.parametrize("score", [error_rate, exact_match, word_error_rate])
+@pytest.mark.parametrize("score", [error_rate, exact_match, sequence_error_rate])
 def test_what_cannot_be_scored_is_refused(score):
     with pytest.raises(DataError, match="at least one to score, got none"):
         score([], [])

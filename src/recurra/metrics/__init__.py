@@ -1,1 +1,1 @@
-"""Scores, each of which carries its recipe."""
+"""Metrics: scores that say how they were computed, and the evaluation that holds them."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurra.errors import ConfigError, nearest
 from recurra.metrics.references import check_references
+from recurra.metrics.score import Score
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -21,12 +22,12 @@ TOKENISED_LINES = 100
 """From how many hypotheses on that end in a separate full stop sacrebleu takes them to be tokenised already."""
 
 
-@dataclass(frozen=True)
-class BleuScore:
+@dataclass(frozen=True, kw_only=True)
+class BleuScore(Score):
     """BLEU of one text: brevity penalty times the geometric mean of the n-gram precisions, n from 1 to 4.
 
     Attributes:
-        score: BLEU, 0 to 100.
+        value: BLEU, 0 to 100.
         matches: for each n, how many of the output's n-grams are in a reference, each at most as often as in
             the reference that has it most often (clipped).
         totals: for each n, how many n-grams the output has.
@@ -36,71 +37,56 @@ class BleuScore:
         hypothesis_length: tokens of the output.
         reference_length: tokens of the references, for each sentence of the one nearest to it in length
             (of two as near, the shorter).
-        signature: sacrebleu's, which says how all this was computed.
-        note: what speaks against the score, in one line, or None.
+        sacrebleu: sacrebleu's signature, which says how all this was computed.
+        note: a warning about the score, in one line, or None.
     """
 
-    score: float
     matches: tuple[int, ...]
     totals: tuple[int, ...]
     precisions: tuple[float, ...]
     brevity_penalty: float
     hypothesis_length: int
     reference_length: int
-    signature: str
+    sacrebleu: str
     note: str | None = None
 
     @property
     def counts(self) -> str:
         """Matches and totals, such as `5/7 4/6 2/5 1/4`."""
-        return " ".join(f"{match}/{total}" for match, total in zip(self.matches, self.totals, strict=True))
+        return _fractions(self.matches, self.totals)
 
-    @property
-    def recipe(self) -> str:
-        """The signature, and what the score is made of, in one line."""
-        precisions = "/".join(f"{precision:.1f}" for precision in self.precisions)
-        return (
-            f"BLEU by sacrebleu, {self.signature}; precisions {precisions} ({self.counts}), "
-            f"brevity penalty {self.brevity_penalty:.4f}, "
-            f"{self.hypothesis_length} tokens against {self.reference_length}"
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures and the signature, as plain values."""
+    def details(self) -> dict[str, Any]:
+        """Precisions, their counts, and the lengths."""
         return {
-            "bleu": self.score,
             "precisions": list(self.precisions),
             "matches": list(self.matches),
             "totals": list(self.totals),
             "brevity_penalty": self.brevity_penalty,
             "hypothesis_length": self.hypothesis_length,
             "reference_length": self.reference_length,
-            "signature": self.signature,
         }
 
+    def as_dict(self) -> dict[str, Any]:
+        """The figure, its details, and as `signature` that of sacrebleu."""
+        return {self.name: self.value, **self.details(), "signature": self.sacrebleu}
 
-@dataclass(frozen=True)
-class ChrfScore:
+
+@dataclass(frozen=True, kw_only=True)
+class ChrfScore(Score):
     """chrF2 of one text: the F-score, recall counting twice as much, of character n-grams, n from 1 to 6.
 
     White space is no character. Of several references, each sentence is scored against the best one.
 
     Attributes:
-        score: chrF2, 0 to 100.
-        signature: sacrebleu's, which says how it was computed.
+        value: chrF2, 0 to 100.
+        sacrebleu: sacrebleu's signature, which says how it was computed.
     """
 
-    score: float
-    signature: str
-
-    @property
-    def recipe(self) -> str:
-        """The signature, in one line."""
-        return f"chrF2 by sacrebleu, {self.signature}"
+    sacrebleu: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The figure and the signature, as plain values."""
-        return {"chrf": self.score, "chrf_signature": self.signature}
+        """The figure and sacrebleu's signature, under keys that BLEU does not have."""
+        return {self.name: self.value, "chrf_signature": self.sacrebleu}
 
 
 def corpus_bleu(
@@ -108,7 +94,7 @@ def corpus_bleu(
     references: Sequence[Sequence[str]],
     tokenize: str = "13a",
     lowercase: bool = False,
-    force: bool = False,
+    allow_tokenised: bool = False,
 ) -> BleuScore:
     """BLEU of a whole text, its n-grams counted together; sacrebleu's default smoothing (exp).
 
@@ -118,16 +104,16 @@ def corpus_bleu(
         tokenize: sacrebleu's name of the tokeniser: `13a` as in WMT's own scorer, `none` for text that is
             tokenised, `intl`, `char`, `zh` and others; some need a package or fetch a model.
         lowercase: compare without case.
-        force: the output is meant to be tokenised already; make no note of it.
+        allow_tokenised: the output is tokenised on purpose; make no note of it.
 
     Raises:
-        ConfigError: the tokeniser is unknown, or cannot be had.
+        ConfigError: the tokeniser is unknown, or not available.
         DataError: there is nothing to score, or a hypothesis has no references.
     """
     check_references(hypotheses, references)
     metric = _metric(tokenize, lowercase, effective_order=False)
     result = metric.corpus_score(list(hypotheses), _streams(references))
-    return _score(metric, result, None if force else _tokenised(hypotheses))
+    return _score(metric, result, None if allow_tokenised else _tokenised(hypotheses))
 
 
 def sentence_bleu(
@@ -165,7 +151,7 @@ def corpus_chrf(
 
     check_references(hypotheses, references)
     metric = CHRF(lowercase=lowercase)
-    return ChrfScore(metric.corpus_score(list(hypotheses), _streams(references)).score, _signature(metric))
+    return _chrf(metric.corpus_score(list(hypotheses), _streams(references)).score, metric)
 
 
 def sentence_chrf(
@@ -179,7 +165,7 @@ def sentence_chrf(
     scores = []
     for hypothesis, listed in zip(hypotheses, references, strict=True):
         score = metric.sentence_score(hypothesis, list(listed)).score
-        scores.append(ChrfScore(score, _signature(metric)))
+        scores.append(_chrf(score, metric))
     return scores
 
 
@@ -207,21 +193,37 @@ def _metric(tokenize: str, lowercase: bool, effective_order: bool) -> BLEU:
         return BLEU(lowercase, force=True, tokenize=tokenize, effective_order=effective_order)
     except (ImportError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"tokenize: {tokenize} cannot be had ({reason}).") from error
+        raise ConfigError(f"tokenize: {tokenize} is not available ({reason}).") from error
 
 
 def _score(metric: BLEU, result: Any, note: str | None) -> BleuScore:
+    sacrebleu = _signature(metric)
+    precisions = "/".join(f"{precision:.1f}" for precision in result.precisions)
+    counts = _fractions(result.counts, result.totals)
     return BleuScore(
-        score=result.score,
+        "bleu",
+        result.score,
+        True,
+        f"BLEU by sacrebleu, {sacrebleu}; precisions {precisions} ({counts}), brevity penalty {result.bp:.4f}, "
+        f"{result.sys_len} tokens against {result.ref_len}",
         matches=tuple(result.counts),
         totals=tuple(result.totals),
         precisions=tuple(result.precisions),
         brevity_penalty=result.bp,
         hypothesis_length=result.sys_len,
         reference_length=result.ref_len,
-        signature=_signature(metric),
+        sacrebleu=sacrebleu,
         note=note,
     )
+
+
+def _chrf(value: float, metric: Metric) -> ChrfScore:
+    sacrebleu = _signature(metric)
+    return ChrfScore("chrf", value, True, f"chrF2 by sacrebleu, {sacrebleu}", sacrebleu=sacrebleu)
+
+
+def _fractions(matches: Sequence[int], totals: Sequence[int]) -> str:
+    return " ".join(f"{match}/{total}" for match, total in zip(matches, totals, strict=True))
 
 
 def _signature(metric: Metric) -> str:
@@ -241,6 +243,6 @@ def _tokenised(hypotheses: Sequence[str]) -> str | None:
     if lines < TOKENISED_LINES:
         return None
     return (
-        f"{lines} hypotheses end in a separate full stop; BLEU of text that was not put together again "
-        "does not compare with others'. Detokenise it, or pass force (--force) where that is meant."
+        f"{lines} hypotheses end in a separate full stop; BLEU of tokenised text is not comparable with "
+        "published scores. Detokenise it, or pass allow_tokenised (--allow-tokenised) if that is intended."
     )

@@ -1,7 +1,7 @@
 """Error rates by edit distance (Levenshtein 1966), and the share of outputs that are right as a whole.
 
 A sequence is anything of comparable symbols: a list of words or phonemes, or a text, whose symbols are its
-characters. Each output has one or more references and is held against the closest one. All scores are
+characters. Each output has one or more references and is compared with the closest one. All scores are
 percentages; an error rate may pass 100.
 """
 
@@ -13,93 +13,51 @@ from typing import Any
 
 from recurra.errors import DataError
 from recurra.metrics.references import check_references
+from recurra.metrics.score import Score
 
 Symbols = Sequence[Hashable]
 
 
-@dataclass(frozen=True)
-class ErrorRate:
-    """Edits per symbol of the reference.
+@dataclass(frozen=True, kw_only=True)
+class ErrorRate(Score):
+    """Edits per symbol of the reference, in percent; 0 is best, and more than 100 is possible.
 
     Attributes:
         edits: insertions, deletions and substitutions that turn each output into its closest reference.
         reference_length: symbols of those references, at least 1.
-        sequences: how many outputs were scored.
-        counted: what a symbol is, in the singular: `token`, `phoneme`, `character`.
-
-    Raises:
-        DataError: the references hold no symbol.
+        sequences: number of outputs that were scored.
+        unit: what a symbol is, in the singular: `token`, `phoneme`, `word`, `character`.
     """
 
     edits: int
     reference_length: int
     sequences: int
-    counted: str = "token"
+    unit: str
 
-    def __post_init__(self) -> None:
-        if self.reference_length < 1:
-            raise DataError(
-                f"references: expected at least one {self.counted} to divide the edits by, got none."
-            )
-
-    @property
-    def score(self) -> float:
-        """100 edits / reference_length; 0 is best, and more than 100 is possible."""
-        return 100 * self.edits / self.reference_length
-
-    @property
-    def recipe(self) -> str:
-        """What was divided by what, in one line."""
-        return (
-            f"{self.counted} error rate = 100 edits to the closest reference / its {self.counted}s; "
-            f"{self.edits} edits / {self.reference_length} {self.counted}s, {self.sequences} sequences"
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figure and what it is made of, as plain values."""
+    def details(self) -> dict[str, Any]:
+        """What was divided by what."""
         return {
-            f"{self.counted}_error_rate": self.score,
             "edits": self.edits,
             "reference_length": self.reference_length,
             "sequences": self.sequences,
-            "recipe": self.recipe,
         }
 
 
-@dataclass(frozen=True)
-class Share:
-    """How many outputs, taken as a whole, are right, or wrong.
+@dataclass(frozen=True, kw_only=True)
+class Share(Score):
+    """How many outputs, taken as a whole, are right, or wrong, in percent.
 
     Attributes:
-        name: that of the metric, `exact match` or `word error rate`.
-        counts: what is counted, in words.
         count: how many of the outputs that is.
         sequences: how many outputs were compared, at least 1.
     """
 
-    name: str
-    counts: str
     count: int
     sequences: int
 
-    @property
-    def score(self) -> float:
-        """100 count / sequences."""
-        return 100 * self.count / self.sequences
-
-    @property
-    def recipe(self) -> str:
-        """What was divided by what, in one line."""
-        return f"{self.name} = 100 {self.counts} / outputs; {self.count} / {self.sequences}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figure and what it is made of, as plain values."""
-        return {
-            self.name.replace(" ", "_"): self.score,
-            "count": self.count,
-            "sequences": self.sequences,
-            "recipe": self.recipe,
-        }
+    def details(self) -> dict[str, Any]:
+        """What was divided by what."""
+        return {"count": self.count, "sequences": self.sequences}
 
 
 def edit_distance(hypothesis: Symbols, reference: Symbols) -> int:
@@ -133,28 +91,36 @@ def closest_reference(hypothesis: Symbols, references: Sequence[Symbols]) -> tup
 
 
 def error_rate(
-    hypotheses: Sequence[Symbols], references: Sequence[Sequence[Symbols]], counted: str = "token"
+    hypotheses: Sequence[Symbols], references: Sequence[Sequence[Symbols]], unit: str = "token"
 ) -> ErrorRate:
     """Edits of all outputs together, divided by the length of their closest references together.
 
     Args:
         hypotheses: the outputs, each a sequence of symbols; empty ones are allowed.
         references: for each of them its references, one or more.
-        counted: what a symbol is, in the singular.
+        unit: what a symbol is, in the singular.
 
     Raises:
-        DataError: there is nothing to score, or a hypothesis has no references.
+        DataError: there is nothing to score, a hypothesis has no references, or the references hold no symbol.
     """
     check_references(hypotheses, references)
     closest = [
         closest_reference(hypothesis, listed)
         for hypothesis, listed in zip(hypotheses, references, strict=True)
     ]
+    edits, length = sum(distance for distance, _ in closest), sum(len(reference) for _, reference in closest)
+    if length < 1:
+        raise DataError(f"references: expected at least one {unit} to divide the edits by, got none.")
     return ErrorRate(
-        edits=sum(distance for distance, _ in closest),
-        reference_length=sum(len(reference) for _, reference in closest),
+        f"{unit}_error_rate",
+        100 * edits / length,
+        False,
+        f"{unit} error rate = 100 edits to the closest reference / its {unit}s; "
+        f"{edits} edits / {length} {unit}s, {len(closest)} sequences",
+        edits=edits,
+        reference_length=length,
         sequences=len(closest),
-        counted=counted,
+        unit=unit,
     )
 
 
@@ -165,19 +131,26 @@ def exact_match(hypotheses: Sequence[Symbols], references: Sequence[Sequence[Sym
         DataError: there is nothing to score, or a hypothesis has no references.
     """
     matches = _matches(hypotheses, references)
-    return Share("exact match", "outputs equal to one of their references", matches, len(hypotheses))
+    return _share("exact_match", True, "outputs equal to one of their references", matches, len(hypotheses))
 
 
-def word_error_rate(hypotheses: Sequence[Symbols], references: Sequence[Sequence[Symbols]]) -> Share:
-    """The share of outputs, each the symbols of one word, that equal none of their references.
+def sequence_error_rate(hypotheses: Sequence[Symbols], references: Sequence[Sequence[Symbols]]) -> Share:
+    """The share of outputs that equal none of their references, symbol for symbol.
 
-    So is pronunciation scored; the word error rate of sentences is the `error_rate` of their words.
+    So is pronunciation scored, where an output is the phonemes of one word.
 
     Raises:
         DataError: there is nothing to score, or a hypothesis has no references.
     """
     errors = len(hypotheses) - _matches(hypotheses, references)
-    return Share("word error rate", "outputs equal to none of their references", errors, len(hypotheses))
+    return _share(
+        "sequence_error_rate", False, "outputs equal to none of their references", errors, len(hypotheses)
+    )
+
+
+def _share(name: str, higher_is_better: bool, counts: str, count: int, sequences: int) -> Share:
+    signature = f"{name.replace('_', ' ')} = 100 {counts} / outputs; {count} / {sequences}"
+    return Share(name, 100 * count / sequences, higher_is_better, signature, count=count, sequences=sequences)
 
 
 def _matches(hypotheses: Sequence[Symbols], references: Sequence[Sequence[Symbols]]) -> int:

@@ -1,4 +1,4 @@
-"""Perplexity, nats per token and bits per character, with what was counted."""
+"""The cost of a text: loss, perplexity and bits per character, with what was counted."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import math
 from dataclasses import dataclass
 
 from recurra.errors import DataError
+from recurra.metrics.evaluation import Evaluation
+from recurra.metrics.score import Score
 
 
 @dataclass(frozen=True)
-class Score:
+class Cost:
     """The cost of a text under a language model.
 
     Args:
         nats_sum: the negative log-likelihood in nats, summed over every true token.
         tokens: how many tokens that sum runs over, line ends counted and padding not; at least 1.
         characters: the length of the raw text (bytes for a byte vocabulary), or None where a text has none.
-        counted: what a token is, in words (`Vocabulary.counted`).
+        unit: what a token is, in words (`Vocabulary.unit`).
 
     Raises:
         DataError: there is no token to divide by.
@@ -25,7 +27,7 @@ class Score:
     nats_sum: float
     tokens: int
     characters: int | None = None
-    counted: str = "tokens"
+    unit: str = "tokens"
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
@@ -34,15 +36,15 @@ class Score:
             )
 
     @property
-    def nats(self) -> float:
+    def loss(self) -> float:
         """Nats per token."""
         return self.nats_sum / self.tokens
 
     @property
     def perplexity(self) -> float:
-        """exp(nats per token); infinite where that is beyond a float."""
+        """exp(loss); infinite where that is beyond a float."""
         try:
-            return math.exp(self.nats)
+            return math.exp(self.loss)
         except OverflowError:
             return math.inf
 
@@ -52,35 +54,37 @@ class Score:
         return self.nats_sum / math.log(2) / self.characters if self.characters else None
 
     @property
-    def recipe(self) -> str:
+    def signature(self) -> str:
         """What was summed and what it was divided by, in one line."""
-        if self.characters is None:
-            return f"nats = sum of -ln P / tokens; {self.tokens} tokens: {self.counted}"
-        recipe = f"perplexity = exp(sum of -ln P / tokens); {self.tokens} tokens: {self.counted}"
+        signature = f"perplexity = exp(sum of -ln P / tokens); {self.tokens} tokens: {self.unit}"
         if self.characters:
-            recipe += f"; bits per character over {self.characters} characters of the raw text"
-        return recipe
+            signature += f"; bits per character over {self.characters} characters of the raw text"
+        return signature
 
-    def __add__(self, other: Score) -> Score:
-        """The score of both texts together.
+    def scores(self) -> dict[str, Score]:
+        """Perplexity, and bits per character where the text has characters; lower is better."""
+        figures = {"perplexity": self.perplexity, "bits_per_character": self.bits_per_character}
+        return {
+            name: Score(name, value, False, self.signature)
+            for name, value in figures.items()
+            if value is not None
+        }
+
+    def evaluation(self) -> Evaluation:
+        """The loss with its counts, and the scores where there are characters; note sets have none."""
+        counts = {"tokens": self.tokens}
+        if self.characters is None:
+            return Evaluation(self.loss, counts)
+        return Evaluation(self.loss, {**counts, "characters": self.characters}, self.scores())
+
+    def __add__(self, other: Cost) -> Cost:
+        """The cost of both texts together.
 
         Raises:
             DataError: the two count different things.
         """
-        if self.counted != other.counted:
-            raise DataError(f"cannot add a score over {other.counted} to one over {self.counted}.")
+        if self.unit != other.unit:
+            raise DataError(f"cannot add a cost over {other.unit} to one over {self.unit}.")
         both = self.characters is not None and other.characters is not None
         characters = (self.characters or 0) + (other.characters or 0) if both else None
-        return Score(self.nats_sum + other.nats_sum, self.tokens + other.tokens, characters, self.counted)
-
-    def as_dict(self) -> dict[str, float | int | str | None]:
-        """The figures and the recipe, as plain values; what is no text, such as note sets, has no perplexity."""
-        return {
-            "nats": self.nats,
-            "perplexity": None if self.characters is None else self.perplexity,
-            "bits_per_character": self.bits_per_character,
-            "nats_sum": self.nats_sum,
-            "tokens": self.tokens,
-            "characters": self.characters,
-            "recipe": self.recipe,
-        }
+        return Cost(self.nats_sum + other.nats_sum, self.tokens + other.tokens, characters, self.unit)

@@ -1,4 +1,4 @@
-"""What every score of outputs against references asks of them: as many of the one as of the other."""
+"""The checks that every metric makes of outputs and references: there are as many of one as of the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recurra.errors import DataError
 
 
 def check_references(hypotheses: Sequence[Any], references: Sequence[Sequence[Any]]) -> None:
-    """Refuse what cannot be scored; each hypothesis has its own list of references, of any number but none.
+    """Refuse outputs that cannot be scored: each hypothesis needs a list of one or more references.
 
     Raises:
         DataError: there is no hypothesis, their numbers differ, or a hypothesis has no list of references.
