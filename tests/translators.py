@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import cases
-from recurra.contracts import PairBatch, Step, Stepper
+from recurra.contracts import Batch, Step, Stepper
 from recurra.models.encoder_decoder import EncoderDecoder
 from recurra.models.transformer import Transformer
 from recurra.models.translation_config import EncoderDecoderConfig
@@ -58,7 +58,7 @@ def randomised(built: Model) -> Model:
     return built.eval()
 
 
-def ragged(rows: int = 4, sources: int = SOURCES) -> PairBatch:
+def ragged(rows: int = 4, sources: int = SOURCES) -> Batch:
     """Pairs of unequal lengths, 1 among them on both sides."""
     source_lengths, target_lengths = SOURCE_LENGTHS[:rows], TARGET_LENGTHS[:rows]
     source = torch.randint(1, sources, (rows, max(source_lengths)))
@@ -67,42 +67,42 @@ def ragged(rows: int = 4, sources: int = SOURCES) -> PairBatch:
         for row, length in zip(ids, lengths, strict=True):
             row[length - 1] = 0
     lengths = torch.tensor(source_lengths), torch.tensor(target_lengths)
-    return PairBatch(source, lengths[0], target, lengths[1], sum(target_lengths))
+    return Batch(source, target, sum(target_lengths), *lengths)
 
 
-def spoil_padding(batch: PairBatch) -> None:
+def spoil_padding(batch: Batch) -> None:
     """Put other ids past the ends of sources and targets."""
-    for ids, lengths in ((batch.source, batch.source_lengths), (batch.target, batch.target_lengths)):
+    for ids, lengths in ((batch.inputs, batch.lengths), (batch.targets, batch.target_lengths)):
         padding = torch.arange(ids.shape[1]) >= lengths[:, None]
         ids[padding] = torch.randint(1, TARGETS, (int(padding.sum()),))
 
 
-def alone(batch: PairBatch, row: int) -> PairBatch:
+def alone(batch: Batch, row: int) -> Batch:
     """One pair of a batch, without padding."""
-    source = batch.source[row : row + 1, : batch.source_lengths[row]]
-    target = batch.target[row : row + 1, : batch.target_lengths[row]]
+    source = batch.inputs[row : row + 1, : batch.lengths[row]]
+    target = batch.targets[row : row + 1, : batch.target_lengths[row]]
     lengths = (torch.tensor([ids.shape[1]]) for ids in (source, target))
-    return PairBatch(source, next(lengths), target, next(lengths), target.shape[1])
+    return Batch(source, target, target.shape[1], *lengths)
 
 
 def follow(stepper: Stepper, symbols: Tensor) -> list[Step]:
-    """What is said before each of `symbols` `[S, T]`, and after the last of them."""
+    """The predictions before each of `symbols` `[S, T]`, and after the last of them."""
     steps = [stepper.start()]
     for column in symbols.T:
         steps.append(stepper.step(column, steps[-1].state))
     return steps
 
 
-def cost(stepper: Stepper, batch: PairBatch) -> Tensor:
+def cost(stepper: Stepper, batch: Batch) -> Tensor:
     """The sum of −log P over the targets' true symbols, step by step."""
-    said = torch.stack([step.log_probs for step in follow(stepper, batch.target[:, :-1])], dim=1)
-    symbols = said.gather(2, batch.target[:, :, None])[:, :, 0]  # [B, Ty]
+    said = torch.stack([step.log_probs for step in follow(stepper, batch.targets[:, :-1])], dim=1)
+    symbols = said.gather(2, batch.targets[:, :, None])[:, :, 0]  # [B, Ty]
     present = torch.arange(symbols.shape[1]) < batch.target_lengths[:, None]
     return -symbols[present].sum()
 
 
-def gradients(network: TranslationModel, batch: PairBatch) -> dict[str, Tensor]:
+def gradients(network: TranslationModel, batch: Batch) -> dict[str, Tensor]:
     """Of the loss, by parameter."""
     named = dict(network.named_parameters())
-    found = torch.autograd.grad(network.loss(batch)[0], list(named.values()))
+    found = torch.autograd.grad(network(batch)[0], list(named.values()))
     return dict(zip(named, found, strict=True))

@@ -24,20 +24,20 @@ def test_ragged_pairs_together_cost_what_each_costs_alone(wiring):
     """So does each with another padding, and whatever the padding holds."""
     network = translators.model(encoder_layers=1, **translators.WIRINGS[wiring])
     batch = translators.ragged()
-    together, tokens = network.loss(batch)
-    parts = [network.loss(translators.alone(batch, row)) for row in range(4)]
-    assert tokens == sum(count for _, count in parts) == 17
-    assert cases.difference(together, sum(loss for loss, _ in parts)) < 1e-12
+    together, tokens, _ = network(batch)
+    parts = [network(translators.alone(batch, row)) for row in range(4)]
+    assert tokens == sum(count for _, count, _ in parts) == 17
+    assert cases.difference(together, sum(loss for loss, _, _ in parts)) < 1e-12
     translators.spoil_padding(batch)
-    assert torch.equal(network.loss(batch)[0], together)
+    assert torch.equal(network(batch)[0], together)
 
 
 @pytest.mark.parametrize("wiring", [name for name in translators.WIRINGS if name != "none"])
 def test_attention_is_over_the_sources_own_positions(wiring):
     network = translators.model(**translators.WIRINGS[wiring])
     batch = translators.ragged()
-    _, weights = network(batch)
-    present = torch.arange(batch.source.shape[1]) < batch.source_lengths[:, None]
+    _, weights = network.features(batch)
+    present = torch.arange(batch.inputs.shape[1]) < batch.lengths[:, None]
     assert weights.shape == (4, 7, 6)
     assert (weights.sum(-1) - 1).abs().max() < 1e-12
     assert torch.equal(weights > 0, present[:, None].expand_as(weights))
@@ -155,8 +155,8 @@ def test_step_loops_equal_the_papers_written_with_pytorchs_cells(wiring):
             )
     batch = translators.ragged()
     pairs = [translators.alone(batch, row) for row in range(4)]
-    expected = sum(plain(pair.source[0], pair.target[0]) for pair in pairs)
-    assert cases.difference(network.loss(batch)[0], expected) < 1e-12
+    expected = sum(plain(pair.inputs[0], pair.targets[0]) for pair in pairs)
+    assert cases.difference(network(batch)[0], expected) < 1e-12
     found = translators.gradients(network, batch)
     for name, gradient in zip(
         names, torch.autograd.grad(expected, [theirs[name] for name in names]), strict=True
@@ -168,13 +168,13 @@ def test_gnmt_attends_with_the_bottom_layer_and_feeds_the_upper_ones():
     """Another first layer above the attention changes outputs but no weights; another bottom layer changes both."""
     network = translators.model(attention="gnmt", num_layers=3)
     batch = translators.ragged()
-    features, weights = network(batch)
+    features, weights = network.features(batch)
     cases.randomise(network.decoder.layers[1])
-    changed, same = network(batch)
+    changed, same = network.features(batch)
     assert torch.equal(same, weights)
     assert cases.difference(changed, features) > 1e-3
     cases.randomise(network.decoder.layers[0])
-    assert cases.difference(network(batch)[1], weights) > 1e-3
+    assert cases.difference(network.features(batch)[1], weights) > 1e-3
 
 
 # ---------------------------------------------------------------- bridges
@@ -186,8 +186,8 @@ def test_the_decoder_starts_where_its_bridge_says():
     for encoder_layers, expected in ((3, [1, 2]), (1, [0, 0])):
         for bridge in ("zero", "last", "learned"):
             network = translators.model(bridge=bridge, encoder_layers=encoder_layers)
-            _, final = network.encoder(network.embed_source(batch.source), lengths=batch.source_lengths)
-            _, carried = network.encode(batch.source, batch.source_lengths)
+            _, final = network.encoder(network.embed_source(batch.inputs), lengths=batch.lengths)
+            _, carried = network.encode(batch.inputs, batch.lengths)
             for layer, source in enumerate(expected):
                 for name, value in carried.states[0].layers[layer][0].items():
                     last = torch.cat([direction[name] for direction in final.layers[source]], dim=1)
@@ -209,17 +209,21 @@ def test_dropout_is_of_training_only(options):
     batch = translators.ragged()
     plain = translators.model(dropout=0.0)
     plain.load_state_dict(network.state_dict())
-    assert torch.equal(network.loss(batch)[0], network.loss(batch)[0])
+    assert torch.equal(network(batch)[0], network(batch)[0])
     if "dropout" in options:
-        assert cases.difference(network.loss(batch)[0], plain.loss(batch)[0]) < 1e-12
+        assert cases.difference(network(batch)[0], plain(batch)[0]) < 1e-12
     network.train()
-    assert not torch.equal(network.loss(batch)[0], network.loss(batch)[0])
+    assert not torch.equal(network(batch)[0], network(batch)[0])
 
 
 def test_dropout_is_on_embeddings_and_on_what_the_output_layer_sees():
     network = translators.model(embedding_size=40, hidden_size=40, dropout=0.5, num_layers=1).train()
     batch = translators.ragged()
-    for values in (network.embed_source(batch.source), network.embed_target(batch.target), network(batch)[0]):
+    for values in (
+        network.embed_source(batch.inputs),
+        network.embed_target(batch.targets),
+        network.features(batch)[0],
+    ):
         assert 0.3 < (values == 0).double().mean() < 0.7
 
 
@@ -232,20 +236,20 @@ def test_scheduled_sampling_feeds_the_models_own_symbols(wiring):
     batch = translators.ragged()
     with torch.no_grad():
         network.output_weight *= 1e4
-        mean = network(batch)[0].mean((0, 1))
+        mean = network.features(batch)[0].mean((0, 1))
         network.output_bias.copy_(
             -network.output_weight @ mean
         )  # no symbol is the most probable one throughout
-    stepper = network.stepper(batch.source, batch.source_lengths)
+    stepper = network.stepper(batch)
     step, drawn = stepper.start(), []
-    for _ in range(batch.target.shape[1]):
+    for _ in range(batch.targets.shape[1]):
         drawn.append(step.log_probs)
         step = stepper.step(step.log_probs.argmax(1), step.state)
-    features, _ = network.train()(batch)
+    features, _ = network.train().features(batch)
     assert cases.difference(network.log_probs(features), torch.stack(drawn, dim=1)) < 1e-9
     assert len(torch.stack(drawn).argmax(2).unique()) > 1
     network.eval()
-    truth = network.log_probs(network(batch)[0])
+    truth = network.log_probs(network.features(batch)[0])
     assert cases.difference(truth, torch.stack(drawn, dim=1)) > 1e-3, "evaluation reads the target"
 
 

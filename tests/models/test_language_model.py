@@ -6,15 +6,16 @@ import torch
 from recurra.contracts import Batch
 from recurra.errors import CellError, ConfigError
 from recurra.layers.regularisation import Regularisation
-from recurra.models.language_model import LanguageModel, LanguageModelConfig
+from recurra.models.language_model import LanguageModel
+from recurra.models.language_model_config import LanguageModelConfig
 
 SIZE = 11
 
 
-def model(seed=0, note_sets=False, **options):
+def model(seed=0, distribution="categorical", **options):
     torch.manual_seed(seed)
     settings = {"hidden_size": 9, "embedding_size": 5} | options
-    built = LanguageModel(LanguageModelConfig(**settings), SIZE, note_sets=note_sets).double()
+    built = LanguageModel(LanguageModelConfig(**settings), SIZE, distribution=distribution).double()
     with torch.no_grad():
         for parameter in built.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
@@ -40,10 +41,10 @@ def test_loss_is_the_sum_of_the_log_probabilities_row_by_row():
     network = model(cell="peephole_lstm", num_layers=2)
     targets, lengths = torch.randint(0, SIZE, (4, 6)), torch.tensor([6, 2, 0, 3])
     batch = Batch(shifted(targets), targets, int(lengths.sum()), lengths)
-    total, tokens, _ = network.loss(batch)
+    total, tokens, _ = network(batch)
     expected = 0.0
     for row, length in zip(targets, lengths.tolist(), strict=True):
-        stepper = network.stepper(1)
+        stepper = network.stepper(Batch.of_rows(1))
         step = stepper.start()
         for symbol in row[:length]:
             expected -= step.log_probs[0, symbol].item()
@@ -56,18 +57,18 @@ def test_state_carried_over_windows_equals_the_whole():
     network = model(cell="gru")
     targets = torch.randint(0, SIZE, (3, 10))
     inputs = shifted(targets)
-    whole, _, _ = network.loss(Batch(inputs, targets, 30))
-    first, _, state = network.loss(Batch(inputs[:, :4], targets[:, :4], 12))
-    second, _, _ = network.loss(Batch(inputs[:, 4:], targets[:, 4:], 18, continues=True), state.detach())
+    whole, _, _ = network(Batch(inputs, targets, 30))
+    first, _, state = network(Batch(inputs[:, :4], targets[:, :4], 12))
+    second, _, _ = network(Batch(inputs[:, 4:], targets[:, 4:], 18, continues=True), state.detach())
     torch.testing.assert_close(whole, first + second)
 
 
 def test_stepper_selects_rows_that_repeat_and_shrink():
     network = model()
-    stepper = network.stepper(3)
+    stepper = network.stepper(Batch.of_rows(3))
     state = stepper.step(torch.tensor([1, 2, 3]), stepper.start().state).state
     step = stepper.step(torch.tensor([4, 4]), stepper.select(state, torch.tensor([2, 2])))
-    alone = network.stepper(1)
+    alone = network.stepper(Batch.of_rows(1))
     expected = alone.step(torch.tensor([4]), alone.step(torch.tensor([3]), alone.start().state).state)
     torch.testing.assert_close(step.log_probs, expected.log_probs.expand(2, -1))
 
@@ -82,11 +83,11 @@ def test_tied_output_layer_is_the_embedding():
 
 
 def test_note_sets_cost_binary_cross_entropy_summed_over_the_keys():
-    network = model(note_sets=True)
+    network = model(distribution="bernoulli")
     notes = (torch.rand(2, 5, SIZE) < 0.3).double()
     inputs = torch.cat([torch.zeros(2, 1, SIZE), notes[:, :-1]], dim=1)
-    total, steps, _ = network.loss(Batch(inputs, notes, 10))
-    log_on = network.log_probs(network(inputs)[0])
+    total, steps, _ = network(Batch(inputs, notes, 10))
+    log_on = network.log_probs(network.features(inputs)[0])
     log_off = torch.log1p(-log_on.exp())
     assert steps == 10
     assert total.item() == pytest.approx(-(notes * log_on + (1 - notes) * log_off).sum().item(), rel=1e-5)
@@ -96,9 +97,9 @@ def test_sampled_softmax_is_for_training_only():
     network = model(sampled_softmax=4).float()
     targets = torch.randint(0, SIZE, (2, 5))
     batch = Batch(shifted(targets), targets, 10)
-    exact = network.loss(batch)[0]
-    assert network.loss(batch)[0] == exact
-    assert network.train().loss(batch)[0] != exact
+    exact = network(batch)[0]
+    assert network(batch)[0] == exact
+    assert network.train()(batch)[0] != exact
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_what_cannot_be_is_refused_in_one_line(options, message):
 
 
 def test_a_probability_out_of_range_is_refused():
-    with pytest.raises(ConfigError, match="zoneout c"):
+    with pytest.raises(ConfigError, match=r"zoneout: expected a probability .* for 'c'"):
         Regularisation(zoneout={"h": 0.1, "c": 1.0})
 
 

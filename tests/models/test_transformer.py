@@ -84,8 +84,8 @@ def test_loss_and_gradients_are_those_of_the_equations():
     network = translators.transformer(encoder_layers=2, num_layers=1)
     batch = translators.ragged()
     pairs = [translators.alone(batch, row) for row in range(4)]
-    expected = sum(by_hand(network, pair.source[0], pair.target[0]) for pair in pairs)
-    assert cases.difference(network.loss(batch)[0], expected) < 1e-12
+    expected = sum(by_hand(network, pair.inputs[0], pair.targets[0]) for pair in pairs)
+    assert cases.difference(network(batch)[0], expected) < 1e-12
     found = translators.gradients(network, batch)
     for name, gradient in zip(found, torch.autograd.grad(expected, list(network.parameters())), strict=True):
         assert cases.difference(found[name], gradient) < 1e-11, name
@@ -94,10 +94,10 @@ def test_loss_and_gradients_are_those_of_the_equations():
 def test_padding_is_not_looked_at():
     network = translators.transformer()
     batch = translators.ragged()
-    loss, tokens = network.loss(batch)
+    loss, tokens, _ = network(batch)
     assert tokens == 17
     translators.spoil_padding(batch)
-    assert torch.equal(network.loss(batch)[0], loss)
+    assert torch.equal(network(batch)[0], loss)
 
 
 @pytest.mark.parametrize("width", [1, 5, 8])
@@ -109,8 +109,8 @@ def test_positions_are_sines_and_cosines(width):
 def test_step_by_step_costs_what_the_whole_costs():
     network = translators.transformer(encoder_layers=1, tied="output")
     batch = translators.ragged()
-    stepper = network.stepper(batch.source, batch.source_lengths)
-    assert cases.difference(translators.cost(stepper, batch), network.loss(batch)[0]) < 1e-12
+    stepper = network.stepper(batch)
+    assert cases.difference(translators.cost(stepper, batch), network(batch)[0]) < 1e-12
     assert stepper.start().attention is None
     assert not network.shows_attention
 
@@ -119,7 +119,7 @@ def test_selected_rows_go_on_as_if_alone():
     """Rows repeat, grow, shrink, change places, and lose their sources."""
     network = translators.transformer()
     batch = translators.ragged()
-    stepper = network.stepper(batch.source, batch.source_lengths)
+    stepper = network.stepper(batch)
     step, histories = stepper.start(), [(source, []) for source in range(4)]
     for plan in [[0, 1, 2, 3], [3, 3, 0, 2, 2, 1], [5, 0, 1, 4], [3, 1], [1, 0, 0], [2]]:
         state = stepper.select(step.state, torch.tensor(plan))
@@ -129,7 +129,7 @@ def test_selected_rows_go_on_as_if_alone():
         step = stepper.step(symbols, state)
         for row, (source, said) in enumerate(histories):
             pair = translators.alone(batch, source)
-            single = network.stepper(pair.source, pair.source_lengths)
+            single = network.stepper(pair)
             expected = translators.follow(single, torch.tensor([said]))[-1]
             assert cases.difference(step.log_probs[row], expected.log_probs[0]) < 1e-12
 
@@ -137,11 +137,11 @@ def test_selected_rows_go_on_as_if_alone():
 def test_dropout_is_of_training_only_and_decoding_of_evaluation():
     network = translators.transformer(dropout=0.5, label_smoothing=0.0)
     batch = translators.ragged()
-    expected = network.loss(batch)[0]
-    assert torch.equal(network.loss(batch)[0], expected)
+    expected = network(batch)[0]
+    assert torch.equal(network(batch)[0], expected)
     network.train()
-    assert not torch.equal(network.loss(batch)[0], network.loss(batch)[0])
-    stepper = network.stepper(batch.source, batch.source_lengths)
+    assert not torch.equal(network(batch)[0], network(batch)[0])
+    stepper = network.stepper(batch)
     assert cases.difference(translators.cost(stepper, batch), expected) < 1e-12
     assert all(module.training for module in network.modules())
     assert not stepper.start().log_probs.requires_grad

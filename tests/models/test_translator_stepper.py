@@ -7,7 +7,7 @@ import torch
 
 import cases
 import translators
-from recurra.decode.forcing import force
+from recurra.decode.target_scores import score_targets
 from recurra.errors import StateError
 
 DEPTHS = ((2, 2), (1, 3), (3, 2))  # of encoder and decoder
@@ -19,7 +19,7 @@ BRIDGES = {
 
 
 def bound(network, batch):
-    return network.stepper(batch.source, batch.source_lengths)
+    return network.stepper(batch)
 
 
 @pytest.mark.parametrize("depths", DEPTHS)
@@ -34,7 +34,7 @@ def test_step_by_step_costs_what_the_whole_costs(wiring, bridge, depths):
         num_layers=depths[1],
     )
     batch = translators.ragged()
-    assert cases.difference(translators.cost(bound(network, batch), batch), network.loss(batch)[0]) < 1e-12
+    assert cases.difference(translators.cost(bound(network, batch), batch), network(batch)[0]) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_other_cells_and_energies(options):
     """Once on the backend that `auto` chooses, whose kernels are not the reference's."""
     network = translators.model(**options)
     batch = translators.ragged()
-    assert cases.difference(translators.cost(bound(network, batch), batch), network.loss(batch)[0]) < 1e-12
-    targets = [row[:length] for row, length in zip(batch.target, batch.target_lengths, strict=True)]
-    assert -sum(force(bound(network, batch), targets)) == pytest.approx(
-        network.loss(batch)[0].item(), rel=1e-12
+    assert cases.difference(translators.cost(bound(network, batch), batch), network(batch)[0]) < 1e-12
+    targets = [row[:length] for row, length in zip(batch.targets, batch.target_lengths, strict=True)]
+    assert -sum(score_targets(bound(network, batch), targets)) == pytest.approx(
+        network(batch)[0].item(), rel=1e-12
     )
 
 
@@ -60,9 +60,9 @@ def test_other_cells_and_energies(options):
 def test_attention_is_that_of_the_symbol_that_follows(wiring):
     network = translators.model(**translators.WIRINGS[wiring])
     batch = translators.ragged()
-    steps = translators.follow(bound(network, batch), batch.target[:, :-1])
-    _, weights = network(batch)
-    present = torch.arange(batch.target.shape[1]) < batch.target_lengths[:, None]
+    steps = translators.follow(bound(network, batch), batch.targets[:, :-1])
+    _, weights = network.features(batch)
+    present = torch.arange(batch.targets.shape[1]) < batch.target_lengths[:, None]
     found = torch.stack([step.attention for step in steps], dim=1)
     assert cases.difference(found[present], weights[present]) < 1e-12
 
@@ -103,7 +103,7 @@ def test_selected_rows_go_on_as_if_alone(wiring):
             assert cases.difference(step.log_probs[row], expected.log_probs[0]) < 1e-12
             assert (step.attention is None) == (wiring == "none")
             if step.attention is not None:
-                length = batch.source_lengths[source]
+                length = batch.lengths[source]
                 assert step.attention.shape == (len(plan), 6)
                 assert cases.difference(step.attention[row, :length], expected.attention[0]) < 1e-12
                 assert not step.attention[row, length:].any()
@@ -131,7 +131,7 @@ def test_states_are_values():
 def test_decoding_is_in_evaluation_mode_and_leaves_the_models_own():
     network = translators.model(dropout=0.5)
     batch = translators.ragged()
-    expected = network.loss(batch)[0]
+    expected = network(batch)[0]
     stepper = bound(network.train(), batch)
     assert cases.difference(translators.cost(stepper, batch), expected) < 1e-12
     assert all(module.training for module in network.modules())

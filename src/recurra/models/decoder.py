@@ -30,21 +30,21 @@ class Steps(Protocol):
 
 
 @dataclass(frozen=True)
-class Carried:
+class DecoderState:
     """What a decoder carries from one target symbol to the next.
 
     Attributes:
         states: of the layers below the attention, and of those above it where there are any.
-        fed: the features `[B, F]` before, where they are fed back.
+        fed_back: the features `[B, F]` before, where they are fed back.
     """
 
     states: tuple[State, ...]
-    fed: Tensor | None = None
+    fed_back: Tensor | None = None
 
-    def select(self, rows: Tensor) -> Carried:
+    def select(self, rows: Tensor) -> DecoderState:
         """The given rows."""
-        fed = None if self.fed is None else self.fed.index_select(0, rows)
-        return Carried(tuple(state.select(rows) for state in self.states), fed)
+        fed_back = None if self.fed_back is None else self.fed_back.index_select(0, rows)
+        return DecoderState(tuple(state.select(rows) for state in self.states), fed_back)
 
 
 class Decoder(nn.Module):
@@ -110,7 +110,7 @@ class Decoder(nn.Module):
         assert isinstance(layers, Recurrent)
         return layers
 
-    def start(self, state: State) -> Carried:
+    def start(self, state: State) -> DecoderState:
         """What is carried into the first step, from the states of all layers."""
         states, first = [], 0
         for layers in self.layers:
@@ -118,12 +118,12 @@ class Decoder(nn.Module):
             states.append(State(state.layers[first : first + layers.num_layers]))
             first += layers.num_layers
         if not self.input_feeding:
-            return Carried(tuple(states))
+            return DecoderState(tuple(states))
         weight = self.readout.weight
-        return Carried(tuple(states), weight.new_zeros(state.batch_size, self.features))
+        return DecoderState(tuple(states), weight.new_zeros(state.batch_size, self.features))
 
     def forward(
-        self, embedded: Tensor, carried: Carried, memory: Memory | None, lengths: Tensor
+        self, embedded: Tensor, carried: DecoderState, memory: Memory | None, lengths: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """The features `[B, T, F]` of whole targets, and the attention `[B, T, Tx]`, where nothing is fed back.
 
@@ -144,8 +144,8 @@ class Decoder(nn.Module):
         return self._read(h, context, embedded), weights
 
     def step(
-        self, embedded: Tensor, carried: Carried, attend: Attend | None, steps: Sequence[Steps]
-    ) -> tuple[Tensor, Tensor | None, Carried]:
+        self, embedded: Tensor, carried: DecoderState, attend: Attend | None, steps: Sequence[Steps]
+    ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """The features `[B, F]` of one target symbol, the attention `[B, Tx]`, and what is carried on.
 
         Args:
@@ -161,8 +161,8 @@ class Decoder(nn.Module):
             top = carried.states[0].layers[-1][0]
             context, weights = attend(next(iter(top.values())))
             x = torch.cat([embedded, context], dim=-1)
-        elif carried.fed is not None:
-            x = torch.cat([embedded, carried.fed], dim=-1)
+        elif carried.fed_back is not None:
+            x = torch.cat([embedded, carried.fed_back], dim=-1)
         h, below = steps[0].step(x, carried.states[0])
         states: tuple[State, ...] = (below,)
         if attend is not None and context is None:
@@ -172,7 +172,7 @@ class Decoder(nn.Module):
             h, above = steps[1].step(self._between(h, context), carried.states[1])
             states = (below, above)
         features = self._read(h, context, embedded)
-        return features, weights, Carried(states, features if self.input_feeding else None)
+        return features, weights, DecoderState(states, features if self.input_feeding else None)
 
     def _between(self, h: Tensor, context: Tensor) -> Tensor:
         """What the upper layers of `gnmt` read."""

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from recurra.cells import Cell, resolve, with_initial_bias
-from recurra.contracts import PairBatch, State
+from recurra.contracts import Batch, State
 from recurra.layers.attention import Memory
 from recurra.layers.attention_steps import attend_by_steps
 from recurra.layers.recurrent import Recurrent
-from recurra.models.decoder import Carried, Decoder
+from recurra.models.decoder import Decoder, DecoderState, Steps
 from recurra.models.translation_config import EncoderDecoderConfig
-from recurra.models.translation_model import TranslationModel, symbols_before
+from recurra.models.translation_model import TranslationModel, source_of, symbols_before
 from recurra.models.translator_stepper import TranslatorStepper
 
 
@@ -68,7 +68,7 @@ class EncoderDecoder(TranslationModel):
                 self.bridges[name] = nn.ModuleList(
                     nn.Linear(config.memory_size, config.hidden_size) for _ in range(config.num_layers)
                 )
-        self.reset_parameters()
+        self.draw_weights()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -94,7 +94,7 @@ class EncoderDecoder(TranslationModel):
         """What the decoder reads: `[..., E]` for ids `[...]`, -1 being the zero vector."""
         return self.dropped(self.target_vectors(ids))
 
-    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory | None, Carried]:
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory | None, DecoderState]:
         """What is attended to, and what the decoder starts from.
 
         Args:
@@ -125,17 +125,19 @@ class EncoderDecoder(TranslationModel):
 
     # --- training ---------------------------------------------------------------------------------
 
-    def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor | None]:
+    def features(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The features `[B, Ty, F]` that the output layer sees, and the attention `[B, Ty, Tx]`."""
-        memory, carried = self.encode(batch.source, batch.source_lengths)
-        inputs = symbols_before(batch.target)
+        memory, carried = self.encode(*source_of(batch))
+        assert batch.targets is not None
+        assert batch.target_lengths is not None
+        inputs = symbols_before(batch.targets)
         sampled = self.training and self.config.scheduled_sampling > 0
         if self.decoder.feeds_back or sampled:
             return self._unrolled(inputs, memory, carried)
         return self.decoder(self.embed_target(inputs), carried, memory, batch.target_lengths)
 
     def _unrolled(
-        self, inputs: Tensor, memory: Memory | None, carried: Carried
+        self, inputs: Tensor, memory: Memory | None, carried: DecoderState
     ) -> tuple[Tensor, Tensor | None]:
         """What `Decoder.forward` gives, step by step."""
         steps = [layers.unroll() for layers in self.decoder.layers]  # type: ignore[operator]
@@ -165,11 +167,44 @@ class EncoderDecoder(TranslationModel):
         drawn = torch.multinomial(self.log_probs(features[-1]).exp(), 1)[:, 0]
         return torch.where(torch.rand(symbols.shape, device=symbols.device) < share, drawn, symbols)
 
-    def stepper(self, source: Tensor, lengths: Tensor, weights: str | None = None) -> TranslatorStepper:
-        """The model as decoding sees it, bound to sources; `weights` as in `Recurrent.streaming`.
+    def layers(self, batch: Batch) -> list[tuple[str, Recurrent, Tensor, Tensor | None]]:
+        """The encoder, and the decoder's layers below and above the attention, as they read this batch."""
+        source, lengths = source_of(batch)
+        stacks: list[tuple[str, Recurrent, Tensor, Tensor | None]] = [
+            ("encoder", self.encoder, self.embed_source(source), lengths)
+        ]
+        if batch.targets is None:
+            return stacks
+        memory, state = self.encode(source, lengths)
+        read = self._decoder_inputs(symbols_before(batch.targets), memory, state)
+        names = ("decoder",) if len(read) == 1 else ("decoder bottom", "decoder top")
+        for name, layers, x in zip(names, self.decoder.layers, read, strict=True):
+            assert isinstance(layers, Recurrent)
+            stacks.append((name, layers, x, batch.target_lengths))
+        return stacks
 
-        Args:
-            source: ids `[S, Tx]`.
-            lengths: `[S]`, EOS counted.
-        """
-        return TranslatorStepper(self, source, lengths, weights)
+    def _decoder_inputs(self, inputs: Tensor, memory: Memory | None, state: DecoderState) -> list[Tensor]:
+        """What each stack of the decoder reads, `[B, Ty, I]` each, step by step."""
+        steps = [_Recording(layers.unroll()) for layers in self.decoder.layers]  # type: ignore[operator]
+        attention = self.decoder.attention
+        attend = None if attention is None or memory is None else attend_by_steps(attention, memory)
+        for x in self.embed_target(inputs).unbind(1):
+            _, _, state = self.decoder.step(x, state, attend, steps)
+        return [torch.stack(one.read, dim=1) for one in steps]
+
+    def stepper(self, batch: Batch, weights: str | None = None) -> TranslatorStepper:
+        """The model as decoding sees it, bound to the sources of a batch; `weights` as in `Recurrent.streaming`."""
+        return TranslatorStepper(self, *source_of(batch), weights)
+
+
+class _Recording:
+    """Layers one step at a time that keep what they read."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self.read: list[Tensor] = []
+
+    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """The output and the new state."""
+        self.read.append(x_t)
+        return self._steps.step(x_t, state)

@@ -5,93 +5,18 @@ B batch, T time, E embedding, I input of the recurrent layers, H hidden, V vocab
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from recurra.cells import Cell, resolve, with_initial_bias
+from recurra.cells.drawing import is_drawing
 from recurra.contracts import Batch, State, Step
-from recurra.engine import CHOICES
-from recurra.errors import ConfigError, nearest
-from recurra.layers.arguments import INITIAL_STATES
+from recurra.errors import ConfigError
 from recurra.layers.dropout import dropout
-from recurra.layers.output import binary_cross_entropy, cross_entropy, sampled_cross_entropy
+from recurra.layers.heads import Bernoulli, Categorical, Distribution, Head
 from recurra.layers.recurrent import Recurrent
-from recurra.layers.regularisation import Regularisation, check_probability
-from recurra.models.checks import check_initial_bias
-
-INPUTS = ("embedding", "one_hot")
-
-
-@dataclass(frozen=True)
-class LanguageModelConfig:
-    """What a language model is made of (keys `model.*`).
-
-    Attributes:
-        cell: a built-in cell by name; on the command line also FILE.py:Class.
-        hidden_size: width of every recurrent layer, or a list with one width per layer.
-        num_layers: recurrent layers.
-        input: "embedding" (trained) or "one_hot".
-        embedding_size: width of the embedding.
-        tied: the output layer's weights are the embedding's; the last layer must be as wide as the embedding.
-        dropout: between layers and on the last layer's output (Zaremba 2014), a probability in [0, 1).
-        sampled_softmax: in training, estimate the output layer's loss from so many sampled symbols (for large
-            vocabularies whose ids fall in frequency); None: exactly. Evaluation is always exact.
-        regularisation: variational dropout, zoneout and weight drop inside the layers.
-        initial_state: "zero", "learned" or "random".
-        initial_bias: what gates' biases start with, by gate, where it is not what the cell's class says.
-        residual: add each layer's input to its output, from the second layer on.
-        chunk: store states only every so many steps, and recompute those between.
-        backend: "auto", or the name of a backend.
-    """
-
-    cell: str = "lstm"
-    hidden_size: int | list[int] = 256
-    num_layers: int = 1
-    input: Literal["embedding", "one_hot"] = "embedding"
-    embedding_size: int = 64
-    tied: bool = False
-    dropout: float = 0.0
-    sampled_softmax: int | None = None
-    regularisation: Regularisation = field(default_factory=Regularisation)
-    initial_state: Literal["zero", "learned", "random"] = "zero"
-    initial_bias: dict[str, float] | None = None
-    residual: bool = False
-    chunk: int | None = None
-    backend: str = "auto"
-
-    def __post_init__(self) -> None:
-        sizes = {"embedding_size": [self.embedding_size], "num_layers": [self.num_layers]}
-        if self.sampled_softmax is not None:
-            sizes["sampled_softmax"] = [self.sampled_softmax]
-        sizes["hidden_size"] = self.hidden_size if isinstance(self.hidden_size, list) else [self.hidden_size]
-        for name, values in sizes.items():
-            if not values or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
-                raise ConfigError(
-                    f"model.{name}: expected whole numbers of at least 1, got {getattr(self, name)!r}."
-                )
-        check_probability("model.dropout", self.dropout)
-        check_initial_bias(self.initial_bias)
-        choices = {"input": INPUTS, "initial_state": INITIAL_STATES, "backend": CHOICES}
-        for name, known in choices.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(
-                    f"model.{name}: expected one of {', '.join(known)}, got {value!r}.{nearest(value, known)}"
-                )
-        if self.tied and self.input != "embedding":
-            raise ConfigError(
-                "model.tied: there is no embedding to share with model.input one_hot; choose one of the two."
-            )
-        last = self.hidden_size[-1] if isinstance(self.hidden_size, list) else self.hidden_size
-        if self.tied and self.embedding_size != last:
-            raise ConfigError(
-                f"model.tied: the embedding is {self.embedding_size} wide and the last layer {last}; make them equal, "
-                f"for example with --model.embedding_size {last}."
-            )
+from recurra.models.language_model_config import LanguageModelConfig
 
 
 class LanguageModel(nn.Module):
@@ -100,11 +25,14 @@ class LanguageModel(nn.Module):
     Each sequence starts with a zero state and a zero input vector, and the symbol before is the input of each
     later step.
 
+        model = LanguageModel(LanguageModelConfig(hidden_size=32), vocabulary_size=50)
+        loss_sum, count, state = model(batch)
+
     Args:
         config: sizes and options.
         vocabulary_size: V; for note sets the number of keys.
         cell: the cell's class, where it is not one of those built in.
-        note_sets: symbols are sets of notes, each key on or off by itself.
+        distribution: "categorical", one of V symbols at each step, or "bernoulli", each of V keys on or off.
 
     Raises:
         ConfigError, ShapeError, CellError, BackendError: as `Recurrent`.
@@ -115,17 +43,17 @@ class LanguageModel(nn.Module):
         config: LanguageModelConfig,
         vocabulary_size: int,
         cell: type[Cell] | None = None,
-        note_sets: bool = False,
+        distribution: Distribution = "categorical",
     ) -> None:
         super().__init__()
         self.vocabulary_size = vocabulary_size
-        self.note_sets = note_sets
-        self.sampled_softmax = config.sampled_softmax
-        if self.sampled_softmax and (note_sets or self.sampled_softmax >= vocabulary_size):
+        sampled = config.sampled_softmax
+        if sampled and (distribution == "bernoulli" or sampled >= vocabulary_size):
             raise ConfigError(
                 f"model.sampled_softmax: expected fewer samples than the vocabulary's {vocabulary_size} symbols, "
-                f"and no note sets, got {self.sampled_softmax}; leave it out."
+                f"and no note sets, got {sampled}; leave it out."
             )
+        self.head: Head = Bernoulli() if distribution == "bernoulli" else Categorical(sampled)
         embedded = config.input == "embedding"
         self.embedding = (
             nn.Parameter(torch.empty(vocabulary_size, config.embedding_size)) if embedded else None
@@ -136,7 +64,7 @@ class LanguageModel(nn.Module):
             config.embedding_size if embedded else vocabulary_size,
             config.hidden_size,
             config.num_layers,
-            dropout=config.dropout if self._depth(config) > 1 else 0.0,
+            dropout=config.dropout if config.depth > 1 else 0.0,
             regularisation=config.regularisation,
             initial_state=config.initial_state,
             chunk=config.chunk,
@@ -149,11 +77,8 @@ class LanguageModel(nn.Module):
             None if config.tied else nn.Parameter(torch.empty(vocabulary_size, width))
         )  # [V, H]
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
-        self.reset_parameters()
-
-    @staticmethod
-    def _depth(config: LanguageModelConfig) -> int:
-        return len(config.hidden_size) if isinstance(config.hidden_size, list) else config.num_layers
+        if is_drawing():
+            self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -174,17 +99,9 @@ class LanguageModel(nn.Module):
 
     def embed(self, inputs: Tensor) -> Tensor:
         """The recurrent layers' input `[..., I]` for ids `[...]`, -1 being the zero vector, or note sets `[..., V]`."""
-        if self.note_sets:
-            values = inputs.to(self.output_bias.dtype)
-            return values if self.embedding is None else values @ self.embedding
-        known = inputs.clamp(min=0)
-        if self.embedding is None:
-            vectors = functional.one_hot(known, self.vocabulary_size).to(self.output_bias.dtype)
-        else:
-            vectors = functional.embedding(known, self.embedding)
-        return vectors.masked_fill((inputs < 0).unsqueeze(-1), 0.0)
+        return self.head.embed(inputs, self.embedding, self.vocabulary_size, self.output_bias.dtype)
 
-    def forward(
+    def features(
         self, inputs: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """The features `[B, T, H]` that the output layer sees, and the final state.
@@ -199,33 +116,39 @@ class LanguageModel(nn.Module):
 
     def log_probs(self, hidden: Tensor) -> Tensor:
         """Log-probabilities `[..., V]` of the next symbol; for note sets of each key being on."""
-        logits = functional.linear(hidden, *self.output_layer)
-        return functional.logsigmoid(logits) if self.note_sets else torch.log_softmax(logits, dim=-1)
+        return self.head.log_probs(functional.linear(hidden, *self.output_layer))
 
-    def loss(self, batch: Batch, state: State | None = None) -> tuple[Tensor, int, State]:
-        """The sum of −log P over the batch's true symbols, in nats, their number, and the final state."""
-        hidden, new_state = self(batch.inputs, state, batch.lengths)
-        targets = batch.targets
-        if batch.lengths is not None:
-            steps = torch.arange(hidden.shape[1], device=hidden.device)
-            present = steps < batch.lengths[:, None]
-            hidden, targets = hidden[present], targets[present]
-        else:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Tensor, int, State]:
+        """The sum of −log P over the batch's true symbols, in nats, their number, and the final state.
+
+        Args:
+            batch: ids, or note sets, and at each step of `targets` the symbol that follows.
+            state: of the batch before, where this one continues it; None for the initial state.
+        """
+        inputs, targets = batch.inputs, batch.targets
+        assert isinstance(inputs, Tensor)
+        assert targets is not None
+        hidden, new_state = self.features(inputs, state, batch.lengths)
+        present = batch.present()
+        if present is None:
             hidden, targets = hidden.flatten(0, 1), targets.flatten(0, 1)
-        return self._cost(hidden, targets), batch.tokens, new_state
+        else:
+            hidden, targets = hidden[present], targets[present]
+        return self.head.loss(hidden, *self.output_layer, targets, self.training), batch.tokens, new_state
 
-    def _cost(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """The sum of nats over positions: `hidden` [N, H], `targets` [N] or [N, V]."""
-        weight, bias = self.output_layer
-        if self.note_sets:
-            return binary_cross_entropy(hidden, weight, bias, targets)
-        if self.training and self.sampled_softmax:
-            return sampled_cross_entropy(hidden, weight, bias, targets, self.sampled_softmax)
-        return cross_entropy(hidden, weight, bias, targets)
+    def layers(self, batch: Batch) -> list[tuple[str, Recurrent, Tensor, Tensor | None]]:
+        """The recurrent layers with their input `[B, T, I]` on this batch and the rows' lengths."""
+        assert isinstance(batch.inputs, Tensor)
+        return [("", self.rnn, self.embed(batch.inputs), batch.lengths)]
 
-    def stepper(self, rows: int, weights: str | None = None) -> LanguageModelStepper:
-        """The model as decoding sees it, for `rows` sequences side by side; `weights` as in `Recurrent.streaming`."""
-        return LanguageModelStepper(self, rows, weights)
+    def stepper(self, batch: Batch, weights: str | None = None) -> LanguageModelStepper:
+        """The model as decoding sees it, for as many sequences as the batch has rows; their inputs are not read.
+
+        Args:
+            batch: `Batch.of_rows(1)`, for example.
+            weights: as in `Recurrent.streaming`.
+        """
+        return LanguageModelStepper(self, len(batch), weights)
 
 
 class LanguageModelStepper:
@@ -256,4 +179,4 @@ class LanguageModelStepper:
 
     def _next(self, x: Tensor, state: State | None) -> Step:
         output, new_state = self._rnn.step(x, state)
-        return Step(self._model.log_probs(output), new_state)
+        return Step(self._model.log_probs(output), new_state, distribution=self._model.head.name)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from recurra.contracts import PairBatch, Step
+from recurra.contracts import Batch, Step
 from recurra.layers.mode import evaluating
+from recurra.layers.recurrent import Recurrent
 from recurra.models.translation_config import EncoderDecoderConfig
-from recurra.models.translation_model import TranslationModel, symbols_before
+from recurra.models.translation_model import TranslationModel, source_of, symbols_before
 
 
 def sinusoids(length: int, width: int, like: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ class Transformer(TranslationModel):
             config.num_layers,
             nn.LayerNorm(width),
         )
-        self.reset_parameters()
+        self.draw_weights()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -117,19 +118,19 @@ class Transformer(TranslationModel):
     def _placed(self, vectors: Tensor) -> Tensor:
         return self.dropped(vectors + sinusoids(vectors.shape[1], vectors.shape[2], vectors))
 
-    def forward(self, batch: PairBatch) -> tuple[Tensor, None]:
+    def features(self, batch: Batch) -> tuple[Tensor, None]:
         """The features `[B, Ty, H]` that the output layer sees, and no attention."""
-        memory = self.encode(batch.source, batch.source_lengths)
-        return self.decode(symbols_before(batch.target), *memory), None
+        memory = self.encode(*source_of(batch))
+        assert batch.targets is not None
+        return self.decode(symbols_before(batch.targets), *memory), None
 
-    def stepper(self, source: Tensor, lengths: Tensor) -> TransformerStepper:
-        """The model as decoding sees it, bound to sources.
+    def layers(self, batch: Batch) -> list[tuple[str, Recurrent, Tensor, Tensor | None]]:
+        """None: a transformer has no recurrent layers."""
+        return []
 
-        Args:
-            source: ids `[S, Tx]`.
-            lengths: `[S]`, EOS counted.
-        """
-        return TransformerStepper(self, source, lengths)
+    def stepper(self, batch: Batch) -> TransformerStepper:
+        """The model as decoding sees it, bound to the sources of a batch."""
+        return TransformerStepper(self, *source_of(batch))
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
-from recurra.engine import CHOICES
-from recurra.errors import ConfigError, nearest
-from recurra.layers.attention import ENERGIES, Energy
-from recurra.layers.regularisation import Regularisation, check_probability
-from recurra.models.checks import check_initial_bias, check_whole
+from recurra.errors import ConfigError
+from recurra.layers.names import Energy
+from recurra.layers.regularisation import Regularisation
+from recurra.models.backends import backend_names
+from recurra.settings import check, probability, setting
 
 Architecture = Literal["recurrent", "transformer"]
 Wiring = Literal["none", "bahdanau", "luong", "gnmt"]
 Bridge = Literal["zero", "last", "learned"]
 Tied = Literal["none", "output", "all"]
 
-OF_ONE = {
+ONE_ARCHITECTURE_ONLY = {
     "recurrent": (
         "cell",
         "encoder_hidden_size",
@@ -52,21 +52,21 @@ class EncoderDecoderConfig:
         architecture: "recurrent", or "transformer", with PyTorch's own layers, as a yardstick.
         cell: of encoder and decoder, a built-in one by name; on the command line also FILE.py:Class.
         hidden_size: width H of every layer of the decoder; of a transformer, of both sides and of the embeddings.
-        num_layers: of the decoder; gnmt takes at least 2.
-        encoder_hidden_size: width of every layer of the encoder, of each direction; None: so that what is attended
-            to is as wide as the decoder, half of it for each direction of a bidirectional encoder.
-        encoder_layers: of the encoder; None: as many as the decoder has.
+        num_layers: number of layers of the decoder; gnmt takes at least 2.
+        encoder_hidden_size: width of every layer of the encoder, of each direction (default: so that what is attended
+            to is as wide as the decoder, half of it for each direction of a bidirectional encoder).
+        encoder_layers: number of layers of the encoder (default: as many as the decoder has).
         bidirectional: the encoder reads the source both ways.
         embedding_size: width of the embeddings.
         tied: "output": the output layer's weights are the target's embedding; "all": the source's as well, which
             takes a joint vocabulary; "none".
-        heads: of a transformer's attention, a divisor of its width; None: one for every 64 units of it, fewer where
-            that is no divisor.
-        feedforward_size: width inside a transformer's feed-forward layers; None: four times its own.
+        heads: of a transformer's attention, a divisor of its width (default: one for every 64 units of it, fewer where
+            that is no divisor).
+        feedforward_size: width inside a transformer's feed-forward layers (default: four times its own).
         attention: none, or the wiring of Bahdanau 2015, Luong 2015 or GNMT (Wu 2016).
-        energy: dot, scaled, general, additive or normed_additive; None: additive for bahdanau, else
-            dot, or general where what is attended to is not as wide as the decoder.
-        attention_size: width of the additive energies' hidden layer; None: as wide as the decoder.
+        energy: dot, scaled, general, additive or normed_additive (default: additive for bahdanau, else
+            dot, or general where what is attended to is not as wide as the decoder).
+        attention_size: width of the additive energies' hidden layer (default: as wide as the decoder).
         input_feeding: of luong: what the output layer saw is part of the next input.
         bridge: how the decoder's states start: "zero"; "last", with the encoder's last ones, which takes equal
             widths; or "learned", from these by a layer with tanh.
@@ -81,54 +81,29 @@ class EncoderDecoderConfig:
 
     architecture: Architecture = "recurrent"
     cell: str = "lstm"
-    hidden_size: int = 256
-    num_layers: int = 1
-    encoder_hidden_size: int | None = None
-    encoder_layers: int | None = None
+    hidden_size: int = setting(256, at_least=1)
+    num_layers: int = setting(1, at_least=1)
+    encoder_hidden_size: int | None = setting(None, at_least=1)
+    encoder_layers: int | None = setting(None, at_least=1)
     bidirectional: bool = True
-    embedding_size: int = 256
+    embedding_size: int = setting(256, at_least=1)
     tied: Tied = "none"
-    heads: int | None = None
-    feedforward_size: int | None = None
+    heads: int | None = setting(None, at_least=1)
+    feedforward_size: int | None = setting(None, at_least=1)
     attention: Wiring = "luong"
     energy: Energy | None = None
-    attention_size: int | None = None
+    attention_size: int | None = setting(None, at_least=1)
     input_feeding: bool = False
     bridge: Bridge = "learned"
-    dropout: float = 0.2
-    label_smoothing: float = 0.1
-    scheduled_sampling: float = 0.0
+    dropout: float = probability(0.2)
+    label_smoothing: float = probability(0.1)
+    scheduled_sampling: float = setting(0.0, at_least=0, at_most=1, expected="a share in [0, 1]")
     regularisation: Regularisation = field(default_factory=Regularisation)
     initial_bias: dict[str, float] | None = None
-    backend: str = "auto"
+    backend: str = setting("auto", names=backend_names)
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_layers", "embedding_size"):
-            check_whole(f"model.{name}", getattr(self, name))
-        for name in ("encoder_hidden_size", "encoder_layers", "attention_size", "heads", "feedforward_size"):
-            if getattr(self, name) is not None:
-                check_whole(f"model.{name}", getattr(self, name))
-        for name in ("dropout", "label_smoothing"):
-            check_probability(f"model.{name}", getattr(self, name))
-        check_initial_bias(self.initial_bias)
-        sampling = self.scheduled_sampling
-        if isinstance(sampling, bool) or not isinstance(sampling, int | float) or not 0 <= sampling <= 1:
-            raise ConfigError(f"model.scheduled_sampling: expected a share in [0, 1], got {sampling!r}.")
-        choices = {
-            "architecture": get_args(Architecture),
-            "tied": get_args(Tied),
-            "attention": get_args(Wiring),
-            "bridge": get_args(Bridge),
-            "backend": CHOICES,
-        }
-        if self.energy is not None:
-            choices["energy"] = ENERGIES
-        for name, known in choices.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(
-                    f"model.{name}: expected one of {', '.join(known)}, got {value!r}.{nearest(str(value), known)}"
-                )
+        check(self, "model")
         self._check_architecture()
         if self.architecture == "recurrent":
             self._check_together()
@@ -138,7 +113,7 @@ class EncoderDecoderConfig:
         other = "transformer" if self.architecture == "recurrent" else "recurrent"
         for key in dataclasses.fields(self):
             unset = key.default if key.default_factory is dataclasses.MISSING else key.default_factory()
-            if key.name in OF_ONE[other] and getattr(self, key.name) != unset:
+            if key.name in ONE_ARCHITECTURE_ONLY[other] and getattr(self, key.name) != unset:
                 raise ConfigError(
                     f"model.{key.name}: belongs to model.architecture {other}, got {self.architecture}; leave it out."
                 )

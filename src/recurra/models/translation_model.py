@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recurra.contracts import PairBatch, Stepper
+from recurra.cells.drawing import is_drawing
+from recurra.contracts import Batch, State, Stepper
 from recurra.errors import ConfigError
 from recurra.layers.dropout import dropout
 from recurra.layers.output import cross_entropy
+from recurra.layers.recurrent import Recurrent
 from recurra.models.translation_config import EncoderDecoderConfig
 
 
@@ -57,6 +59,11 @@ class TranslationModel(nn.Module, ABC):
         )
         self.output_bias = nn.Parameter(torch.empty(target_size))
 
+    def draw_weights(self) -> None:
+        """Initial weights, unless others will be put in their place: what constructors end with."""
+        if is_drawing():
+            self.reset_parameters()
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Embeddings normal with deviation 1/√E where tied, otherwise 1; the output layer by Glorot, its bias 0."""
@@ -76,17 +83,16 @@ class TranslationModel(nn.Module, ABC):
         """Whether `forward` and steppers say what of the source each symbol was predicted from."""
 
     @abstractmethod
-    def forward(self, batch: PairBatch) -> tuple[Tensor, Tensor | None]:
+    def features(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The features `[B, Ty, F]` that the output layer sees, and the attention `[B, Ty, Tx]` or None."""
 
     @abstractmethod
-    def stepper(self, source: Tensor, lengths: Tensor) -> Stepper:
-        """The model as decoding sees it, bound to sources.
+    def layers(self, batch: Batch) -> list[tuple[str, Recurrent, Tensor, Tensor | None]]:
+        """Each stack of recurrent layers: its name, itself, its input `[B, T, I]` on this batch, the rows' lengths."""
 
-        Args:
-            source: ids `[S, Tx]`.
-            lengths: `[S]`, EOS counted.
-        """
+    @abstractmethod
+    def stepper(self, batch: Batch) -> Stepper:
+        """The model as decoding sees it, bound to the sources of a batch: ids `[S, Tx]`, EOS counted in `lengths`."""
 
     # --- both ends --------------------------------------------------------------------------------
 
@@ -122,14 +128,27 @@ class TranslationModel(nn.Module, ABC):
         """Log-probabilities `[..., V]` of the next symbol, for features `[..., F]`."""
         return torch.log_softmax(functional.linear(features, *self.output_layer), dim=-1)
 
-    def loss(self, batch: PairBatch) -> tuple[Tensor, int]:
-        """The sum over the targets' true symbols of −log P in nats, in training with label smoothing; their number."""
-        features, _ = self(batch)
-        steps = torch.arange(batch.target.shape[1], device=features.device)
-        present = steps < batch.target_lengths[:, None]  # [B, Ty]
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Tensor, int, None]:
+        """The sum over the targets' true symbols of −log P in nats, in training with label smoothing; their number.
+
+        Args:
+            batch: sources and targets, EOS last in each row.
+            state: none, as each pair starts anew.
+        """
+        features, _ = self.features(batch)
+        targets, present = batch.targets, batch.present()
+        assert targets is not None
+        assert present is not None
         smoothing = self.config.label_smoothing if self.training else 0.0
-        weight, bias = self.output_layer
-        return cross_entropy(features[present], weight, bias, batch.target[present], smoothing), batch.tokens
+        loss = cross_entropy(features[present], *self.output_layer, targets[present], smoothing)
+        return loss, batch.tokens, None
+
+
+def source_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The sources of a batch of pairs, ids `[B, Tx]`, and their lengths `[B]`."""
+    assert isinstance(batch.inputs, Tensor)
+    assert batch.lengths is not None
+    return batch.inputs, batch.lengths
 
 
 def symbols_before(target: Tensor) -> Tensor:

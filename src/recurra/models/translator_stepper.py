@@ -14,7 +14,7 @@ from torch import Tensor
 from recurra.contracts import Step
 from recurra.layers.attention import Attention, Memory
 from recurra.layers.mode import evaluating
-from recurra.models.decoder import Carried
+from recurra.models.decoder import DecoderState
 
 if TYPE_CHECKING:
     from recurra.models.encoder_decoder import EncoderDecoder
@@ -48,13 +48,13 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Decoding:
+class TranslatorState:
     """The state of a `TranslatorStepper`: what the decoder carries, and what its rows attend to.
 
     The memory is held once per source, not once per row.
     """
 
-    carried: Carried
+    carried: DecoderState
     rows: Rows
     memory: Memory | None
 
@@ -84,26 +84,26 @@ class TranslatorStepper:
             memory, carried = self._model.encode(self._source, self._lengths)
         count = self._source.shape[0]
         rows = Rows.of(torch.arange(count, device=self._source.device), count)
-        return self._next(torch.full_like(rows.sources, -1), Decoding(carried, rows, memory))
+        return self._next(torch.full_like(rows.sources, -1), TranslatorState(carried, rows, memory))
 
     @torch.no_grad()
-    def step(self, symbols: Tensor, state: Decoding) -> Step:
+    def step(self, symbols: Tensor, state: TranslatorState) -> Step:
         """The distribution after `symbols` `[R]`."""
         return self._next(symbols, state)
 
-    def select(self, state: Decoding, rows: Tensor) -> Decoding:
-        """The given rows `[R]` of a state; sources that no row is left of are given up."""
+    def select(self, state: TranslatorState, rows: Tensor) -> TranslatorState:
+        """The given rows `[R]` of a state; sources that no row is left of are dropped."""
         sources, memory = state.rows.sources.index_select(0, rows), state.memory
         carried = state.carried.select(rows)
         if memory is None:
-            return Decoding(carried, Rows(sources, sources, 0), None)
+            return TranslatorState(carried, Rows(sources, sources, 0), None)
         count = memory.values.shape[0]
         left, where = torch.unique(sources, return_inverse=True)
         if len(left) <= FEWER * count:
             sources, memory, count = where, memory.select(left), len(left)
-        return Decoding(carried, Rows.of(sources, count), memory)
+        return TranslatorState(carried, Rows.of(sources, count), memory)
 
-    def _next(self, symbols: Tensor, state: Decoding) -> Step:
+    def _next(self, symbols: Tensor, state: TranslatorState) -> Step:
         model, decoder = self._model, self._model.decoder
         attend = None
         if decoder.attention is not None and state.memory is not None:
@@ -111,7 +111,7 @@ class TranslatorStepper:
         with evaluating(model):
             embedded = model.embed_target(symbols)
             features, weights, carried = decoder.step(embedded, state.carried, attend, self._steps)
-        return Step(model.log_probs(features), Decoding(carried, state.rows, state.memory), weights)
+        return Step(model.log_probs(features), TranslatorState(carried, state.rows, state.memory), weights)
 
 
 class _Attend:
