@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from recurra.decode import BeamConfig, Ensemble, beam_search, force, greedy
+from recurra.contracts import Step
+from recurra.decode import BeamConfig, Ensemble, SamplingConfig, beam_search, greedy, sample, score_targets
 from recurra.errors import ConfigError, ShapeError
 from toy_stepper import STOP, Toy, toy
 
@@ -47,7 +49,7 @@ def test_ensemble_of_two_equals_the_mean_by_hand():
     found = search(ensemble)
     check_same(found, search(expected), exact=False)
     best = [one[0] for one in found]
-    assert force(ensemble, [one.ids for one in best]) == [one.log_prob for one in best]
+    assert score_targets(ensemble, [one.ids for one in best]) == [one.log_prob for one in best]
     check_same(search(Ensemble([second, first])), found, exact=False)
 
 
@@ -66,6 +68,38 @@ def test_members_that_do_not_fit_are_refused():
         Ensemble([toy(), toy(vocabulary=5)]).start()
     with pytest.raises(ShapeError, match=r"attention: .* \(2, 3\) and \(2, 4\)"):
         Ensemble([toy(source_lengths=(4, 1)), toy(source_lengths=(3, 2))]).start()
+
+
+@dataclass(frozen=True)
+class Keys:
+    """One source, whose keys are on with the same probabilities at every step."""
+
+    on: tuple[float, ...]
+
+    def start(self) -> Step:
+        return self.step(torch.zeros(1, len(self.on)), None)
+
+    def step(self, symbols: torch.Tensor, state: None) -> Step:
+        log_probs = torch.tensor([self.on], dtype=torch.float64).log().repeat(len(symbols), 1)
+        return Step(log_probs, None, distribution="bernoulli")
+
+    def select(self, state: None, rows: torch.Tensor) -> None:
+        return None
+
+
+def test_models_of_note_sets_give_note_sets():
+    """Keys are drawn one by one from the mean of their probabilities."""
+    ensemble = Ensemble([Keys((0.1, 0.9, 0.5, 1.0)), Keys((0.3, 0.7, 0.8, 1.0))])
+    step = ensemble.start()
+    assert step.distribution == "bernoulli"
+    torch.testing.assert_close(step.log_probs.exp(), torch.tensor([[0.2, 0.8, 0.65, 1.0]]).double())
+    (greedy_sample,) = sample(ensemble, SamplingConfig(max_length=3, temperature=0))
+    assert greedy_sample.ids.tolist() == [[0, 1, 1, 1]] * 3
+
+
+def test_models_of_note_sets_and_of_text_do_not_mix():
+    with pytest.raises(ShapeError, match=r"steppers: .* one distribution, got bernoulli and categorical"):
+        Ensemble([toy(source_lengths=(2,), attention=False), Keys((0.1, 0.2, 0.3, 0.4))]).start()
 
 
 def test_damage_in_one_member_shows():

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from recurra.decode import force, greedy
+from recurra.decode import greedy, score_targets
 from recurra.errors import ConfigError, ShapeError
 from toy_stepper import STOP, Toy, chain, repeats, toy
 
@@ -40,7 +40,7 @@ def test_takes_the_most_probable_symbol(min_length, n, forbid):
             assert torch.equal(one.attention, model.attention[source, codes])
         rows = [sum(len(ids) > t for ids in expected) for t in range(max(map(len, expected)))]
         assert model.rows == rows
-        assert force(model, [one.ids for one in found]) == [one.log_prob for one in found]
+        assert score_targets(model, [one.ids for one in found]) == [one.log_prob for one in found]
         assert all(one.finished and one.score == one.log_prob for one in found)
         alone = [greedy(model.only([s]), stop=STOP, max_lengths=[LIMITS[s]], **settings)[0] for s in range(3)]
         assert [one.ids.tolist() for one in alone] == expected
@@ -63,8 +63,10 @@ def test_what_cannot_end_is_unfinished():
 def test_bad_arguments_and_damaged_models_are_refused():
     with pytest.raises(ConfigError, match=r"max_lengths: .* minimum length 4, got 3 for source 1"):
         greedy(toy(), stop=STOP, max_lengths=LIMITS, min_length=4)
-    with pytest.raises(ConfigError, match="min_length: expected at least 1"):
+    with pytest.raises(ConfigError, match="min_length: expected a whole number of at least 1, got 0"):
         greedy(toy(), stop=STOP, max_lengths=LIMITS, min_length=0)
+    with pytest.raises(ConfigError, match="no_repeat_ngram: expected a whole number of at least 0, got -1"):
+        greedy(toy(), stop=STOP, max_lengths=LIMITS, no_repeat_ngram=-1)
     with pytest.raises(ConfigError, match="forbid: 0 is the stop symbol"):
         greedy(toy(), stop=STOP, max_lengths=LIMITS, forbid=(0,))
     model = toy()

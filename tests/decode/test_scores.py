@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from recurra.decode import default_max_length
 from recurra.decode.scores import LEAST_COVERAGE, coverage_penalty, length_penalty
 
 
@@ -28,7 +27,3 @@ def test_coverage_penalty_counts_real_positions_up_to_one():
 def test_a_source_position_without_any_attention_keeps_the_score_finite():
     penalty = coverage_penalty(torch.zeros(1, 2).double(), torch.tensor([2]), 1.0)
     assert penalty.item() == pytest.approx(2 * math.log(LEAST_COVERAGE))
-
-
-def test_default_max_length():
-    assert [default_max_length(length) for length in (1, 2, 3, 40)] == [11, 13, 14, 70]

@@ -4,88 +4,26 @@ Up to K live hypotheses per source are extended together. Every extension by the
 goes to the source's pool, which keeps the best K by score; of the best K of the other extensions, by log P, those
 live on that can still enter it. A source leaves the batch when none can.
 
-S sources, A sources still searched, R their live hypotheses (rows), W the most of one source, K beam size,
-C candidates per row, V vocabulary, T target length, Tx source length.
+S sources, A sources still searched, R their live hypotheses (rows), W the largest number of rows of one source,
+K beam size, C candidates per row, V vocabulary, T target length, Tx source length.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from recurra.contracts import Stepper
 from recurra.decode.checks import check_log_probs, check_searchable, length_limits
-from recurra.decode.hypotheses import Ends, History, Hypothesis
-from recurra.decode.scores import Penalty, coverage_penalty, default_max_length, length_penalty
+from recurra.decode.config import BeamConfig
+from recurra.decode.hypotheses import FinishedPool, History, Hypothesis
+from recurra.decode.scores import coverage_penalty, length_penalty
 from recurra.decode.symbols import best_symbols, block_repeats
 from recurra.decode.trace import Trace
 from recurra.errors import ConfigError, ShapeError
-
-
-@dataclass(frozen=True)
-class BeamConfig:
-    """How wide to search, and how hypotheses of different length compare.
-
-    The score is log P / T_y ** alpha or, with GNMT's penalty, log P / ((5 + T_y) / 6) ** alpha, plus GNMT's
-    coverage penalty; T_y counts the stop symbol.
-
-    Attributes:
-        beam_size: K, the most live hypotheses per source; at least 1. A beam of one still puts every end it
-            passes into its pool, so it may find a better sequence than `greedy`, which stops at the first.
-        length_penalty: alpha, from 0, which prefers short sequences, to 1.
-        penalty: `power` or `gnmt` (Wu et al. 2016, equation 14).
-        coverage_penalty: GNMT's beta, at least 0; above 0 the model needs attention.
-        n_best: how many hypotheses to return per source, from 1 to K; changes nothing about the search.
-        min_length: the fewest symbols, the stop symbol counted; at least 1.
-        max_length: the most symbols, the stop symbol counted; at least `min_length`. None for
-            1.5 Tx + 10, or `min_length` where that is more.
-        no_repeat_ngram: no sequence of this many symbols occurs twice in a hypothesis, the stop symbol aside;
-            0 allows all.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-
-    beam_size: int = 5
-    length_penalty: float = 0.7
-    penalty: Penalty = "power"
-    coverage_penalty: float = 0.0
-    n_best: int = 1
-    min_length: int = 1
-    max_length: int | None = None
-    no_repeat_ngram: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("beam_size", 1), ("n_best", 1), ("min_length", 1), ("no_repeat_ngram", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: expected at least {least}, got {getattr(self, name)}.")
-        if not 0 <= self.length_penalty <= 1:
-            raise ConfigError(f"length_penalty: expected a number from 0 to 1, got {self.length_penalty}.")
-        if self.penalty not in ("power", "gnmt"):
-            raise ConfigError(f"penalty: expected power or gnmt, got {self.penalty!r}.")
-        if not (math.isfinite(self.coverage_penalty) and self.coverage_penalty >= 0):
-            raise ConfigError(
-                f"coverage_penalty: expected a number of at least 0, got {self.coverage_penalty}."
-            )
-        if self.n_best > self.beam_size:
-            raise ConfigError(
-                f"n_best: expected at most the beam size {self.beam_size}, got {self.n_best}; "
-                "widen the beam (--beam-size) or ask for fewer (--n-best)."
-            )
-        if self.max_length is not None and self.max_length < self.min_length:
-            raise ConfigError(
-                f"max_length: expected at least the minimum length {self.min_length}, got {self.max_length}."
-            )
-
-    def limits(self, source_lengths: Sequence[int]) -> list[int]:
-        """The most symbols for sources of these lengths: `max_lengths` for the searches."""
-        if self.max_length is not None:
-            return [self.max_length for _ in source_lengths]
-        return [max(default_max_length(length), self.min_length) for length in source_lengths]
 
 
 @torch.no_grad()
@@ -108,11 +46,11 @@ def beam_search(
         stepper: a model bound to S sources.
         config: width, penalties and limits; its `max_length` is not read here.
         stop: the id that ends a sequence.
-        max_lengths: `[S]`, the most symbols per source, the stop symbol counted; `config.limits` gives them.
+        max_lengths: `[S]`, maximum length per source, the stop symbol included; `config.limits` gives them.
             At the last of them only the stop symbol may follow.
         source_lengths: `[S]`, where the padding of each source begins; needed for a coverage penalty.
         forbid: ids that are never taken; UNK, for example.
-        trace: filled with what the search looked at, to draw it; slows the search down.
+        trace: filled with the candidates of the search, to draw them; slows the search down.
 
     Returns:
         Up to `n_best` finished hypotheses per source, best first. A source that nothing of positive
@@ -126,10 +64,10 @@ def beam_search(
     while len(search.sources):
         search.advance()
     pool = search.pool
-    found = pool.scores[:, : config.n_best] > -math.inf  # [S, n_best]
-    ends = Ends(*(field[:, : config.n_best][found] for field in pool.fields()))
-    hypotheses = iter(search.history.hypotheses(ends, stop))
-    return [[next(hypotheses) for _ in range(count)] for count in found.sum(1).tolist()]
+    filled = pool.scores[:, : config.n_best] > -math.inf  # [S, n_best]
+    best = FinishedPool(*(field[:, : config.n_best][filled] for field in pool.fields()))
+    hypotheses = iter(search.history.hypotheses(best, stop))
+    return [[next(hypotheses) for _ in range(count)] for count in filled.sum(1).tolist()]
 
 
 class _Search:
@@ -163,7 +101,7 @@ class _Search:
         # [R, T], for n-gram blocking
         self.prefixes = torch.zeros((count, 0), dtype=torch.int64, device="cpu")
         self.length = 1  # of the hypotheses that this step's symbols make
-        self.pool, self.history = Ends.empty(count, config.beam_size), History()
+        self.pool, self.history = FinishedPool.empty(count, config.beam_size), History()
 
     def _start_coverage(self, source_lengths: Sequence[int] | Tensor | None) -> tuple[Tensor | None, Tensor]:
         """The coverage `[R, Tx]` before the first step, or None where it does not count; and the lengths."""
@@ -195,7 +133,7 @@ class _Search:
         values, ids = best_symbols(log_probs, self.config.beam_size, self.excluded)  # [R, C]
         totals = self.log_probs[:, None] + values  # float64, whatever the model computes in
         best, parents, ranks = self._best(totals)  # [A, K]
-        live = self._hopeful(best)
+        live = self._can_still_enter_pool(best)
         going = live[:, 0]  # hypotheses are in order, and the first of a source has the best prospects
         parents, ranks, kept = parents[live], ranks[live], best[live]
         symbols = ids[parents, ranks]
@@ -228,7 +166,7 @@ class _Search:
         return coverage_penalty(self.coverage, lengths, self.config.coverage_penalty)
 
     def _finish(self, stop_log_probs: Tensor, covered: Tensor) -> tuple[Tensor, Tensor]:
-        """Let every row's extension by the stop symbol into the pools; their log P and scores `[R]`."""
+        """Add every row's extension by the stop symbol to the pools; their log P and scores `[R]`."""
         ended = self.log_probs + stop_log_probs
         if self.length < self.config.min_length:
             ended = torch.full_like(ended, -math.inf)
@@ -238,9 +176,9 @@ class _Search:
         fields = (scores, ended, steps, rows, ended > -math.inf)
         self.pool.add(
             self.sources,
-            Ends(
+            FinishedPool(
                 *(
-                    self._spread(field, empty)
+                    self._pad_by_source(field, empty)
                     for field, empty in zip(fields, (-math.inf, -math.inf, 0, 0, False), strict=True)
                 )
             ),
@@ -252,17 +190,17 @@ class _Search:
 
         All `[A, K]`. At a source's last position none but the stop symbol may follow, so there it has none.
         """
-        totals = self._spread(totals, -math.inf)  # [A, W, C]
+        totals = self._pad_by_source(totals, -math.inf)  # [A, W, C]
         last = self.limits[self.sources] <= self.length
         flat = totals.masked_fill(last[:, None, None], -math.inf).flatten(1)
         # Stable: equals stay ordered by their place in the beam, then by id.
         best, chosen = flat.sort(dim=1, descending=True, stable=True)
         best, chosen = best[:, : self.config.beam_size], chosen[:, : self.config.beam_size]
-        rows = self._spread(torch.arange(len(self.log_probs), device="cpu"), 0)  # [A, W]
+        rows = self._pad_by_source(torch.arange(len(self.log_probs), device="cpu"), 0)  # [A, W]
         candidates = totals.shape[2]
         return best, rows.gather(1, chosen // candidates), chosen % candidates
 
-    def _hopeful(self, best: Tensor) -> Tensor:
+    def _can_still_enter_pool(self, best: Tensor) -> Tensor:
         """Which of the best extensions can still enter their source's pool, given their log P; both `[A, K]`.
 
         The log P of what follows can only fall, and its coverage penalty is at most 0, so log P divided by
@@ -280,23 +218,23 @@ class _Search:
 
     def _leave_unfinished(self, stuck: Tensor) -> None:
         """Put the first live row of the sources `stuck` `[A]` (bool) into their pools as it stands."""
-        rows = self._spread(torch.arange(len(self.log_probs), device="cpu"), 0)[stuck, :1]
+        rows = self._pad_by_source(torch.arange(len(self.log_probs), device="cpu"), 0)[stuck, :1]
         log_probs, steps = self.log_probs[rows], torch.full_like(rows, self.length - 1)
         scores = log_probs / self.penalties[self.length - 1]
         self.pool.add(
             self.sources[stuck],
-            Ends(scores, log_probs, steps, rows, torch.zeros_like(rows, dtype=torch.bool)),
+            FinishedPool(scores, log_probs, steps, rows, torch.zeros_like(rows, dtype=torch.bool)),
         )
 
-    def _spread(self, of_rows: Tensor, empty: float) -> Tensor:
-        """What is known of each row `[R, ...]` as `[A, W, ...]`, `empty` in places without a row."""
+    def _pad_by_source(self, of_rows: Tensor, empty: float) -> Tensor:
+        """Values of the rows `[R, ...]` as `[A, W, ...]`, `empty` in places without a row."""
         shape = (*self.live.shape, *of_rows.shape[1:])
         if len(of_rows) == self.live.numel():
             return of_rows.view(shape)
-        spread = of_rows.new_full(shape, empty)
-        spread[self.live] = of_rows
-        return spread
+        padded = of_rows.new_full(shape, empty)
+        padded[self.live] = of_rows
+        return padded
 
     def _of_row(self, of_sources: Tensor) -> Tensor:
-        """What is known of each searched source `[A]` as `[R]`, for each row."""
+        """Values of the searched sources `[A]`, repeated for each of their rows: `[R]`."""
         return of_sources[:, None].expand_as(self.live)[self.live]

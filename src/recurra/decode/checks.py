@@ -1,4 +1,4 @@
-"""What every way of decoding asks of its arguments and of the model's log-probabilities."""
+"""The checks of arguments and of log-probabilities that the ways of decoding share."""
 
 from __future__ import annotations
 
@@ -49,11 +49,16 @@ def check_searchable(stop: int, forbid: Sequence[int], size: int) -> None:
 
 
 def length_limits(max_lengths: Sequence[int] | Tensor, sources: int, min_length: int) -> Tensor:
-    """The most symbols per source as `[S]` (int64), checked.
+    """The maximum length of each source's output as `[S]` (int64), checked.
+
+    Args:
+        max_lengths: `[S]`, whole numbers, the stop symbol included.
+        sources: S.
+        min_length: of every output; at least 1, which `BeamConfig` checks.
 
     Raises:
         ShapeError: there is not one whole number per source.
-        ConfigError: a source's maximum is below `min_length`, or that is below 1.
+        ConfigError: a source's maximum is below `min_length`.
     """
     limits = max_lengths if isinstance(max_lengths, Tensor) else torch.tensor(max_lengths, device="cpu")
     if limits.shape != (sources,) or (sources and (limits.is_floating_point() or limits.dtype == torch.bool)):
@@ -61,8 +66,6 @@ def length_limits(max_lengths: Sequence[int] | Tensor, sources: int, min_length:
             f"max_lengths: expected a whole number for each of the {sources} sources, "
             f"got {str(limits.dtype).removeprefix('torch.')} {list(limits.shape)}."
         )
-    if min_length < 1:
-        raise ConfigError(f"min_length: expected at least 1, the stop symbol counted, got {min_length}.")
     if sources and int(limits.min()) < min_length:
         source = int(limits.argmin())
         raise ConfigError(

@@ -27,7 +27,7 @@ class Ensemble:
 
     Raises:
         ConfigError: there are none.
-        ShapeError: on the first step: they differ in sources, vocabulary or source length.
+        ShapeError: on the first step: they differ in sources, vocabulary, distribution or source length.
     """
 
     def __init__(self, steppers: Sequence[Stepper]) -> None:
@@ -42,21 +42,28 @@ class Ensemble:
     def step(self, symbols: Tensor, state: tuple[Any, ...]) -> Step:
         """The mean distribution after `symbols` `[R]`."""
         pairs = zip(self.steppers, state, strict=True)
-        return _mean([stepper.step(symbols, own) for stepper, own in pairs])
+        return _mean([stepper.step(symbols, part) for stepper, part in pairs])
 
     def select(self, state: tuple[Any, ...], rows: Tensor) -> tuple[Any, ...]:
         """The given rows `[R]` of every member's state."""
         pairs = zip(self.steppers, state, strict=True)
-        return tuple(stepper.select(own, rows) for stepper, own in pairs)
+        return tuple(stepper.select(part, rows) for stepper, part in pairs)
 
 
 def _mean(steps: list[Step]) -> Step:
+    distributions = sorted({step.distribution for step in steps})
+    if len(distributions) > 1:
+        raise ShapeError(
+            f"steppers: expected models of one distribution, got {' and '.join(distributions)}; "
+            "combine models of text, or models of note sets."
+        )
     log_probs = _stack("log_probs", [step.log_probs for step in steps])  # [members, R, V]
     attention = [step.attention for step in steps if step.attention is not None]
     return Step(
         log_probs.logsumexp(0) - math.log(len(steps)),
         tuple(step.state for step in steps),
         _stack("attention", attention).mean(0) if attention else None,
+        steps[0].distribution,
     )
 
 

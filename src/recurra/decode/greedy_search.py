@@ -1,6 +1,6 @@
 """Greedy decoding over the Stepper protocol: the most probable symbol, again and again.
 
-S sources, A sources still going (rows), V vocabulary, T symbols decoded so far.
+S sources, A sources whose output has not ended (rows), V vocabulary, T symbols decoded so far.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from recurra.contracts import Stepper
 from recurra.decode.checks import check_log_probs, check_searchable, length_limits
-from recurra.decode.hypotheses import Ends, History, Hypothesis
+from recurra.decode.config import BeamConfig
+from recurra.decode.hypotheses import FinishedPool, History, Hypothesis
 from recurra.decode.symbols import block_repeats, first_largest
 
 
@@ -32,10 +33,10 @@ def greedy(
     Args:
         stepper: a model bound to S sources.
         stop: the id that ends a sequence.
-        max_lengths: `[S]`, the most symbols per source, the stop symbol counted. At the last of them only
+        max_lengths: `[S]`, maximum length per source, the stop symbol included. At the last of them only
             the stop symbol may follow.
-        min_length: the fewest symbols, the stop symbol counted; at least 1.
-        no_repeat_ngram: no sequence of this many symbols occurs twice, the stop symbol aside; 0 allows all.
+        min_length: minimum length, the stop symbol included; at least 1.
+        no_repeat_ngram: no sequence of so many symbols occurs twice, the stop symbol excepted; 0 allows all.
         forbid: ids that are never taken.
 
     Returns:
@@ -45,36 +46,27 @@ def greedy(
         ConfigError: a symbol or limit is out of range.
         ShapeError: the limits do not fit the sources, or the model's log-probabilities are NaN.
     """
+    # Its ranges are checked where those of a beam search are.
+    config = BeamConfig(beam_size=1, min_length=min_length, no_repeat_ngram=no_repeat_ngram)
     step = stepper.start()
     count, size = step.log_probs.shape
     check_searchable(stop, forbid, size)
     limits = length_limits(max_lengths, count, min_length)
     excluded = torch.tensor(sorted(set(forbid)), dtype=torch.int64, device="cpu")
-    history, ends = History(), Ends.empty(count)
+    history, ends = History(), FinishedPool.empty(count)
     sources, sums = torch.arange(count, device="cpu"), torch.zeros(count, dtype=torch.float64, device="cpu")
     prefixes = torch.zeros((count, 0), dtype=torch.int64, device="cpu")  # [A, T]
     while len(sources):
         history.attend(step.attention)
-        check_log_probs(step.log_probs)
-        length = prefixes.shape[1] + 1  # with this step's symbol
-        allowed = step.log_probs.to("cpu", torch.float64).index_fill(1, excluded, -math.inf)  # [A, V]
-        if no_repeat_ngram:
-            allowed = block_repeats(allowed, prefixes, no_repeat_ngram)
-        if length < min_length:
-            allowed[:, stop] = -math.inf
-        ending = allowed[:, stop].clone()
-        last = limits[sources] == length
-        allowed[last] = -math.inf
-        allowed[last, stop] = ending[last]
-
+        allowed = _allowed(step.log_probs, prefixes, limits[sources], config, stop, excluded)
         symbols = first_largest(allowed)
-        own = allowed.gather(1, symbols[:, None])[:, 0]
-        possible = own > -math.inf
-        sums = torch.where(possible, sums + own, sums)
+        of_symbols = allowed.gather(1, symbols[:, None])[:, 0]
+        possible = of_symbols > -math.inf
+        sums = torch.where(possible, sums + of_symbols, sums)
         ended = (symbols == stop) | ~possible
         rows = ended.nonzero()[:, 0]
-        steps = torch.full_like(rows, length - 1)
-        ends.put(sources[ended], Ends(sums[ended], sums[ended], steps, rows, possible[ended]))
+        steps = torch.full_like(rows, prefixes.shape[1])
+        ends.put(sources[ended], FinishedPool(sums[ended], sums[ended], steps, rows, possible[ended]))
 
         going = (~ended).nonzero()[:, 0]
         history.extend(going, symbols[going])
@@ -85,3 +77,30 @@ def greedy(
             state = step.state if not len(rows) else stepper.select(step.state, going.to(device))
             step = stepper.step(symbols[going].to(device), state)
     return history.hypotheses(ends, stop)
+
+
+def _allowed(
+    log_probs: Tensor, prefixes: Tensor, limits: Tensor, config: BeamConfig, stop: int, excluded: Tensor
+) -> Tensor:
+    """The log-probabilities `[A, V]` of the symbols that may follow, -inf for the others; float64 on the CPU.
+
+    Args:
+        log_probs: `[A, V]`; not written to.
+        prefixes: the symbols so far, `[A, T]`.
+        limits: maximum length per row `[A]`, the stop symbol included.
+        config: minimum length and n-gram blocking.
+        stop: the id that ends a sequence.
+        excluded: ids that are never taken.
+    """
+    check_log_probs(log_probs)
+    length = prefixes.shape[1] + 1  # with this step's symbol
+    allowed = log_probs.to("cpu", torch.float64).index_fill(1, excluded, -math.inf)
+    if config.no_repeat_ngram:
+        allowed = block_repeats(allowed, prefixes, config.no_repeat_ngram)
+    if length < config.min_length:
+        allowed[:, stop] = -math.inf
+    ending = allowed[:, stop].clone()
+    last = limits == length
+    allowed[last] = -math.inf
+    allowed[last, stop] = ending[last]
+    return allowed

@@ -1,6 +1,6 @@
-"""What a search found, and the back-pointers from which it is read once the search is over.
+"""The results of a search, and the back-pointers from which they are read once the search is over.
 
-S sources, R rows of one step, N hypotheses, K places in a source's pool, T target length, Tx source length.
+S sources, R rows of one step, N hypotheses, K places in the pool of a source, T target length, Tx source length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One sequence that a search found.
+    """One sequence that a search gives.
 
     Attributes:
         ids: `[T]` (int64), the stop symbol last where the hypothesis is finished.
@@ -72,13 +72,13 @@ class History:
                 rows = self.parents[step - 1][here].where(going, rows)
         return ids, torch.stack(attention[::-1], 1) if attention else None
 
-    def hypotheses(self, ends: Ends, stop: int) -> list[Hypothesis]:
-        """One hypothesis per end, in their order."""
-        if not len(ends.rows):
+    def hypotheses(self, pool: FinishedPool, stop: int) -> list[Hypothesis]:
+        """One hypothesis per entry of a pool `[N]`, in their order."""
+        if not len(pool.rows):
             return []
-        ids, attention = self.read(ends.steps, ends.rows, stop)
-        lengths = (ends.steps + ends.finished).tolist()
-        values = zip(ends.log_probs.tolist(), ends.scores.tolist(), ends.finished.tolist(), strict=True)
+        ids, attention = self.read(pool.steps, pool.rows, stop)
+        lengths = (pool.steps + pool.finished).tolist()
+        values = zip(pool.log_probs.tolist(), pool.scores.tolist(), pool.finished.tolist(), strict=True)
         return [
             Hypothesis(
                 ids[number, :length].clone(),
@@ -92,15 +92,15 @@ class History:
 
 
 @dataclass
-class Ends:
-    """Where hypotheses end: fields of one shape, `[N]` for N of them or `[S, K]` for a pool.
+class FinishedPool:
+    """The ends of hypotheses: fields of one shape, `[S, K]` for the best K of each source, or `[N]` for N of them.
 
     Attributes:
-        scores: float64, -inf where a pool's place is empty.
+        scores: float64, -inf where a place is empty.
         log_probs: float64.
         steps: int64, how many symbols come before the stop symbol.
-        rows: int64, the row of that step.
-        finished: bool, the stop symbol follows.
+        rows: int64, the row of the step after them.
+        finished: bool, the stop symbol follows; false where nothing could end the hypothesis.
     """
 
     scores: Tensor
@@ -110,8 +110,8 @@ class Ends:
     finished: Tensor
 
     @classmethod
-    def empty(cls, *shape: int) -> Ends:
-        """A pool with nothing in it, or hypotheses that are not there yet."""
+    def empty(cls, *shape: int) -> FinishedPool:
+        """A pool in which every place is empty."""
         return cls(
             torch.full(shape, -math.inf, dtype=torch.float64, device="cpu"),
             torch.full(shape, -math.inf, dtype=torch.float64, device="cpu"),
@@ -124,15 +124,15 @@ class Ends:
         """The tensors, in the order of their declaration."""
         return self.scores, self.log_probs, self.steps, self.rows, self.finished
 
-    def put(self, where: Tensor, others: Ends) -> None:
+    def put(self, where: Tensor, others: FinishedPool) -> None:
         """Write `others` at the indices or mask `where` of the first dimension."""
         for mine, theirs in zip(self.fields(), others.fields(), strict=True):
             mine[where] = theirs
 
-    def add(self, sources: Tensor, others: Ends) -> None:
-        """Let `others` `[A, W]` into the pools of `sources` `[A]`; each keeps its best K.
+    def add(self, sources: Tensor, others: FinishedPool) -> None:
+        """Add `others` `[A, W]` to the places of `sources` `[A]`; each source keeps its best K.
 
-        A tie goes to who came first, and among `others` to the one further left.
+        A tie goes to the one that was added first, and among `others` to the one further left.
         """
         places = self.scores.shape[1]
         joined = [

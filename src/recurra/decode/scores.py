@@ -5,19 +5,17 @@ R hypotheses, Tx source length.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Penalty = Literal["power", "gnmt"]
+from recurra.decode.config import Penalty
 
 LEAST_COVERAGE = torch.finfo(torch.float32).tiny
 """Coverage below this counts as this: an attention that float32 rounds to 0 keeps the score finite."""
 
 
 def length_penalty(lengths: Tensor, alpha: float, penalty: Penalty) -> Tensor:
-    """What log P is divided by, float64, for hypotheses of these lengths, the stop symbol counted.
+    """What log P is divided by, float64, for hypotheses of these lengths, the stop symbol included.
 
     `power` is T_y ** alpha; `gnmt` is ((5 + T_y) / 6) ** alpha (Wu et al. 2016, equation 14). Neither falls
     as the length grows, and both are 1 at alpha 0.
@@ -40,8 +38,3 @@ def coverage_penalty(coverage: Tensor, source_lengths: Tensor, beta: float) -> T
     real = torch.arange(coverage.shape[1], device=coverage.device) < source_lengths[:, None]
     covered = coverage.clamp(LEAST_COVERAGE, 1.0).log()
     return beta * covered.where(real, 0.0).sum(1)
-
-
-def default_max_length(source_length: int) -> int:
-    """The most symbols of a translation, the stop symbol counted: 1.5 Tx + 10, rounded down."""
-    return int(1.5 * source_length) + 10

@@ -1,4 +1,4 @@
-"""What a beam search looked at, for drawing it as a tree."""
+"""The candidates that a beam search considered, for drawing them as a tree."""
 
 from __future__ import annotations
 

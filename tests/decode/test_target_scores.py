@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from recurra.decode import force
+from recurra.decode import score_targets
 from recurra.errors import ShapeError
 from toy_stepper import STOP, toy
 
@@ -16,7 +16,7 @@ def test_equals_the_sum_over_the_table():
     """Ragged targets, an empty one and one that ends without the stop symbol; ended rows leave."""
     model = toy(source_lengths=(4, 1, 3, 2, 5), impossible=0.0, seed=3)
     targets = [(2, 1, STOP), (), (STOP,), (3, 3, 1, 2, STOP), (1, 2)]
-    found = force(model, [torch.tensor(ids, dtype=torch.int64) for ids in targets])
+    found = score_targets(model, [torch.tensor(ids, dtype=torch.int64) for ids in targets])
     expected = [model.log_prob(source, ids) for source, ids in enumerate(targets)]
     assert found == pytest.approx(expected, rel=1e-12)
     assert found[1] == 0.0
@@ -26,7 +26,7 @@ def test_equals_the_sum_over_the_table():
 def test_what_has_no_probability_is_minus_infinity():
     model = toy(impossible=0.0)
     model.log_probs[1, model.code((2,)), 1] = -math.inf
-    found = force(model, [torch.tensor([2, 1, STOP])] * 3)
+    found = score_targets(model, [torch.tensor([2, 1, STOP])] * 3)
     assert found[1] == -math.inf
     assert found[0] == pytest.approx(model.log_prob(0, (2, 1, STOP)))
 
@@ -44,11 +44,11 @@ def test_what_has_no_probability_is_minus_infinity():
 )
 def test_targets_that_do_not_fit_are_refused(targets, message):
     with pytest.raises(ShapeError, match=message):
-        force(toy(), targets)
+        score_targets(toy(), targets)
 
 
 def test_damaged_models_are_refused():
     model = toy()
     model.log_probs[0, 0, 3] = math.nan
     with pytest.raises(ShapeError, match="NaN"):
-        force(model, [torch.tensor([1, 0])] * 3)
+        score_targets(model, [torch.tensor([1, 0])] * 3)

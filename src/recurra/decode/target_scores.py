@@ -16,7 +16,7 @@ from recurra.errors import ShapeError
 
 
 @torch.no_grad()
-def force(stepper: Stepper, targets: Sequence[Tensor]) -> list[float]:
+def score_targets(stepper: Stepper, targets: Sequence[Tensor]) -> list[float]:
     """log P of a given sequence for each source the stepper is bound to.
 
     Args:
@@ -43,8 +43,9 @@ def force(stepper: Stepper, targets: Sequence[Tensor]) -> list[float]:
     for position in range(ids.shape[1]):
         check_log_probs(step.log_probs)
         symbols = ids[sources, position].to(step.log_probs.device)
-        own = step.log_probs.gather(1, symbols[:, None])[:, 0].cpu().double()
-        sums[sources] += own.where(lengths[sources] > position, 0.0)  # an empty target has no first symbol
+        of_symbols = step.log_probs.gather(1, symbols[:, None])[:, 0].cpu().double()
+        # An empty target has no first symbol.
+        sums[sources] += of_symbols.where(lengths[sources] > position, 0.0)
         going = (lengths[sources] > position + 1).nonzero()[:, 0]
         if not len(going):
             break
