@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from html.parser import HTMLParser
-
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from recurra.errors import ShapeError
+from attention_table import Table
+from recurra.inspection.alignment import Alignment
 from recurra.inspection.attention_html import attention_page
-from recurra.inspection.attention_picture import MOST, Alignment, plot_attention, save_attention
+from recurra.inspection.attention_picture import MOST, plot_attention, show_attention
+from recurra.inspection.figures import MOST_PIXELS, PIXELS_PER_INCH
 from recurra.inspection.label_fonts import LabelFonts, label_fonts
 
 LATIN = LabelFonts(("DejaVu Sans",), "")
@@ -21,36 +20,6 @@ HOSTILE = ["<script>", "&", '"', "{x}", "$a_$", "\\alpha", "\x00", " ", "▁the"
 def alignment(source: list[str], target: list[str], **options: object) -> Alignment:
     weights = np.random.default_rng(7).dirichlet(np.ones(len(source)), len(target))
     return Alignment(source, target, weights, **options)  # type: ignore[arg-type]
-
-
-class Table(HTMLParser):
-    """The labels of a page, and the weights and colours of its cells."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.labels: dict[str, list[str]] = {"col": [], "row": []}
-        self.unknown: list[bool] = []
-        self.cells: list[tuple[float, str]] = []
-        self._into: list[str] | None = None
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        held = dict(attributes)
-        self.tags.append(tag)
-        if tag == "th":
-            self._into = self.labels[held["scope"] or ""]
-            self._into.append("")
-            self.unknown.append(held.get("class") == "unknown")
-        if tag == "td" and "title" in held:
-            self.cells.append((float(held["title"] or "nan"), held["style"] or ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        self._into = None
-
-    def handle_data(self, data: str) -> None:
-        if self._into is not None:
-            self._into[-1] += data
 
 
 def test_targets_go_down_and_sources_across() -> None:
@@ -78,24 +47,13 @@ def test_a_right_to_left_source_runs_from_the_right() -> None:
     assert 'table dir="ltr"' in attention_page(hebrew)
 
 
-def test_files_are_written_whatever_the_labels_and_the_page_has_them_as_text(tmp_path) -> None:
+def test_files_are_written_whatever_the_labels(tmp_path) -> None:
     drawn = alignment(HOSTILE, HOSTILE[3:], unknown=frozenset({1, 8}), title="<b>run</b> {y}")
-    files, note = save_attention(drawn, tmp_path / "plots" / "it.png")
+    shown = show_attention(drawn)
+    files = shown.save(tmp_path / "plots" / "it.png")
     assert [file.name for file in files] == ["it.png", "it.html"]
-    assert note == ""
+    assert shown.notes == []
     assert np.ptp(imread(files[0])) > 0.5
-    page = files[1].read_text(encoding="utf-8")
-    table = Table(page)
-    shown = ["<script>", "&", '"', "{x}", "$a_$", "\\alpha", "\ufffd", "␣", "▁the", "<eos>"]
-    assert table.labels == {"col": shown, "row": shown[3:]}
-    assert [number for number, is_unknown in enumerate(table.unknown) if is_unknown] == [1, 8]
-    weights = [weight for weight, _ in table.cells]
-    np.testing.assert_allclose(weights, drawn.weights.ravel(), atol=5e-4)
-    reds = [int(style[12:14], 16) for _, style in table.cells]
-    assert reds[int(np.argmax(weights))] < reds[int(np.argmin(weights))] == 255
-    assert "script" not in table.tags
-    assert "b" not in table.tags
-    assert not re.search(r"https?://|src=|@import", page)
 
 
 def test_labels_without_a_font_are_numbers_in_the_picture_and_text_on_the_page(tmp_path) -> None:
@@ -106,9 +64,9 @@ def test_labels_without_a_font_are_numbers_in_the_picture_and_text_on_the_page(t
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["[1]", "ab", "[3]"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["x", "[2]"]
     assert Table(attention_page(drawn)).labels == {"col": ["漢字", "ab", "字"], "row": ["x", "漢"]}
-    files, note = save_attention(drawn, tmp_path / "own.png")
-    assert (note == "") == (label_fonts(["漢字"]).missing == "")
-    assert len(files) == 2
+    shown = show_attention(drawn)
+    assert (shown.notes == []) == (label_fonts(["漢字"]).missing == "")
+    assert len(shown.save(tmp_path / "it.png")) == 2
 
 
 def test_a_font_for_chinese_is_used_where_one_is_installed(tmp_path) -> None:
@@ -132,15 +90,26 @@ def test_the_figure_grows_with_the_sentences_up_to_a_limit_that_it_states() -> N
     assert len(Table(attention_page(long)).cells) == 3 * (MOST + 9)
 
 
-@pytest.mark.parametrize(
-    ("weights", "expected"),
-    [
-        (np.full((2, 2), 0.5), "got \\[2, 2\\]"),
-        (np.full((2, 3), np.nan), "from 0 to 1"),
-        (np.array([[0.5, 0.7, -0.2]] * 2), "from 0 to 1"),
-        (np.array([[0.1, 0.2, 1.2]] * 2), "from 0 to 1"),
-    ],
-)
-def test_other_weights_are_refused(weights: np.ndarray, expected: str) -> None:
-    with pytest.raises(ShapeError, match=expected):
-        Alignment(["a", "b", "c"], ["x", "y"], weights)
+@pytest.mark.parametrize("symbols", [30, 52, 200])
+def test_long_sides_get_smaller_cells_and_are_cut_so_that_the_picture_stays_narrow(symbols: int) -> None:
+    figure = plot_attention(alignment(["abcdef"] * symbols, ["incomprehensible"] * 4), LATIN)
+    assert figure.get_size_inches()[0] * PIXELS_PER_INCH <= MOST_PIXELS
+    assert figure.axes[0].images[0].get_array().shape == (4, min(symbols, MOST))
+    angles = {label.get_rotation() for label in figure.axes[0].get_xticklabels()}
+    assert angles == ({55.0} if symbols == 30 else {90.0})
+
+
+def test_a_label_that_is_too_long_is_shortened() -> None:
+    figure = plot_attention(alignment(["a", "b" * 90], ["x"]), LATIN)
+    first, second = (label.get_text() for label in figure.axes[0].get_xticklabels())
+    assert first == "a"
+    assert second.startswith("bbbb")
+    assert second.endswith("…")
+    assert len(second) < 40
+
+
+def test_what_is_shown_holds_the_weights(tmp_path) -> None:
+    drawn = alignment(["a", "b"], ["x"], title="run")
+    shown = show_attention(drawn)
+    assert shown.record["weights"] == drawn.weights.tolist()
+    assert shown.page == attention_page(drawn)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from recurra.errors import DataError
-from recurra.inspection.curves import plot_training, save_training
+from recurra.inspection.curves import plot_training, show_training
+from recurra.inspection.figures import STEP
 
 
 def record(step: int, **values: object) -> dict[str, object]:
@@ -19,7 +20,9 @@ def record(step: int, **values: object) -> dict[str, object]:
 @pytest.mark.parametrize("scale", ["linear", "log"])
 @pytest.mark.parametrize("steps", [[7], [1, 2], list(range(1, 200))])
 def test_one_record_and_many_are_drawn(tmp_path: Path, steps: list[int], scale: str) -> None:
-    path = save_training([record(step) for step in steps], tmp_path / "plots" / "training.png", scale)  # type: ignore[arg-type]
+    shown = show_training([record(step) for step in steps], "a run", scale)  # type: ignore[arg-type]
+    (path,) = shown.save(tmp_path / "plots" / "training.png")
+    assert [one["step"] for one in shown.record["records"]] == steps
     assert path.read_bytes().startswith(b"\x89PNG")
     assert len(path.read_bytes()) > 10_000
     assert [each.name for each in path.parent.iterdir()] == ["training.png"]
@@ -35,7 +38,7 @@ def test_lines_hold_the_values_and_axes_their_units() -> None:
     assert "nats per token" in loss.get_ylabel()
     assert loss.get_title(loc="right").startswith("lowest validation loss 2.5333 ")
     assert all(
-        axes.get_xlabel() == "step (updates)" and "(" in axes.get_ylabel() + "(" for axes in figure.axes
+        axes.get_xlabel() == STEP == "step (updates)" and "(" in axes.get_ylabel() for axes in figure.axes
     )
     clipped = next(axes for axes in panels if axes.get_title(loc="left") == "Clipped updates")
     assert clipped.lines[0].get_ydata().tolist() == [25.0, 25.0, 50.0]  # type: ignore[union-attr]
@@ -83,3 +86,16 @@ def test_the_callers_matplotlib_settings_are_left_alone() -> None:
     before = dict(matplotlib.rcParams)
     plot_training([record(1)])
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_gradient_norm_has_no_unit_of_the_loss() -> None:
+    labels = {axes.get_title(loc="left"): axes.get_ylabel() for axes in plot_training([record(1)]).axes}
+    assert labels["Gradient norm before clipping"] == "L2 norm (per update)"
+    assert labels["Loss"] == "loss (nats per token)"
+
+
+def test_the_heading_says_which_run() -> None:
+    assert plot_training([record(1)]).get_suptitle() == "Training curves"
+    assert (
+        plot_training([record(1)], title="runs/it: LSTM").get_suptitle() == "Training curves: runs/it: LSTM"
+    )

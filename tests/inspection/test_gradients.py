@@ -1,82 +1,30 @@
-"""Gradient flow against torch.autograd.functional.jacobian, and the worked example of memory held."""
+"""Gradient flow against torch.autograd.functional.jacobian."""
 
 from __future__ import annotations
 
-import csv
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
+from jacobians import EveryOperation, norms_by_jacobian, randomised
 from recurra.cells import CELLS, Cell
 from recurra.errors import ConfigError, ShapeError
-from recurra.inspection import gradients, walk
-from recurra.inspection.gradients import GradientFlow, inspect_gradients, measure, verdict
+from recurra.inspection import gradients, jacobian_sweep
+from recurra.inspection.gradient_flow import verdict
+from recurra.inspection.gradients import measure
 from recurra.layers.recurrent import Recurrent
 from recurra.layers.regularisation import Regularisation
 from thread_modes import can_flush
-
-
-class EveryOperation(Cell):
-    """Everything that can be traced and has a derivative, in one cell; `old` merely hands h on."""
-
-    gates = ("first", "second", "third")
-    state = ("h", "c", "old")
-    vectors = ("scale",)
-    norms = ("inside",)
-
-    def step(self, affine, h, c, old):
-        first = affine("first", h).sigmoid()
-        second = affine.norm("inside", affine.input("second") + affine.hidden("second", first * c - old / 3))
-        third = torch.nn.functional.softplus(affine("third")) + 0.5
-        power = (third + c.abs()) ** 1.5 / (1 + second.exp()) + (h * h + 1).sqrt().log()
-        picked = torch.where(h > c, torch.maximum(second, h), torch.minimum(-second, 0.3 - c))
-        kept = torch.clamp(affine.vector("scale") * power, -0.4, 0.9) + torch.relu(c - 0.1)
-        return (picked + kept).tanh(), first * c + (1 - first) * second.tanh(), h
-
-
-def randomised(rnn: Recurrent) -> Recurrent:
-    """The layers in float64, every parameter random, large enough for saturation to show."""
-    rnn = rnn.double()
-    for parameter in rnn.parameters():
-        nn.init.normal_(parameter, std=0.8)
-    return rnn.eval()
-
-
-def norms_by_jacobian(cell: Cell, x: Tensor, states: tuple[Tensor, ...]) -> np.ndarray:
-    """‖∂h_t/∂s_k‖ / √H, mean over rows, `[T, lag]`, from the steps as they are composed."""
-    after = [states]
-    for x_t in x.unbind(1):
-        new = cell(x_t, after[-1])
-        after.append((new,) if isinstance(new, Tensor) else new)
-    rows, steps = x.shape[:2]
-    expected = np.full((steps, steps), np.nan)
-    for t in range(steps):
-        for k in range(t + 1):
-
-            def output(*state: Tensor, t: int = t, k: int = k) -> Tensor:
-                for position in range(k + 1, t + 1):
-                    state = cell(x[:, position], state)
-                    state = (state,) if isinstance(state, Tensor) else state
-                return state[0]
-
-            parts = jacobian(output, tuple(value.detach() for value in after[k + 1]))
-            squares = torch.zeros(rows, dtype=x.dtype)
-            for part in parts:  # [B, H, B, H]
-                squares += torch.stack([part[row, :, row].square().sum() for row in range(rows)])
-            expected[t, t - k] = squares.sqrt().mean() / math.sqrt(cell.hidden_size)
-    return expected
 
 
 @pytest.mark.parametrize("cell", [*CELLS.values(), EveryOperation], ids=lambda cell: cell.__name__)
 def test_exact_norms_agree_with_jacobians(cell: type[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell, over a border between chunks and between groups of output steps."""
     monkeypatch.setattr("recurra.inspection.trajectory.CHUNK", 4)
-    monkeypatch.setattr(walk, "CHUNK", 4)
+    monkeypatch.setattr(jacobian_sweep, "CHUNK", 4)
     monkeypatch.setattr(gradients, "_GROUP_ELEMENTS", 60)
     rnn = randomised(Recurrent(cell, 2, 3))
     x = torch.randn(2, 7, 2, dtype=torch.float64)
@@ -153,53 +101,6 @@ def test_sampled_output_steps_and_lags_are_a_part_of_the_whole() -> None:
     assert spread.output_steps.tolist() == [4, 9, 14, 19]
 
 
-def test_memory_held_over_a_thousand_steps(tmp_path: Path) -> None:
-    """A GRU whose update gate stays shut: the state is constant, its derivative about 1, the picture white."""
-    rnn = Recurrent(CELLS["gru"], 3, 5)
-    with torch.no_grad():
-        rnn.cells[0][0].rows("bias", "update").fill_(-16.0)  # type: ignore[operator]
-    x = torch.randn(2, 1001, 3)
-    state = rnn.zero_state(2).map(lambda tensor: torch.rand_like(tensor) - 0.5)
-    outputs, _ = rnn(x, state)
-    start = state.layers[0][0]["h"]
-    assert (outputs - start[:, None]).abs().max() < 1e-3
-    report = inspect_gradients(rnn, x, tmp_path, output_steps=20)
-    (found,), (flow,) = report.verdicts, report.flows
-    curve = 10 ** flow.curve()[0]
-    assert len(curve) == 1001
-    assert abs(curve - 1).max() < 2e-3
-    assert found.kind == "holding"
-    assert "1,000 lags" in found.text
-    from matplotlib.image import imread
-
-    picture = imread(tmp_path / "gradient_map.png")
-    middle = picture[int(0.7 * picture.shape[0]), int(0.6 * picture.shape[1]), :3]
-    assert middle.min() > 0.93, "a held derivative is drawn (nearly) white"
-
-
-def test_vanishing_and_exploding_are_named_with_their_lag() -> None:
-    """A linear cell multiplies by a known number at each step, so that the lags are known."""
-
-    class Linear(Cell):
-        gates = ("candidate",)
-
-        def step(self, affine, h):
-            return affine("candidate", h)
-
-    def verdict_of(factor: float, steps: int) -> gradients.Verdict:
-        rnn = Recurrent(Linear, 1, 4)
-        with torch.no_grad():
-            rnn.cells[0][0].hidden_weight.copy_(factor * torch.eye(4))  # type: ignore[operator]
-        return verdict(measure(rnn, torch.randn(1, steps, 1))[0])
-
-    assert (verdict_of(0.5, 40).kind, verdict_of(0.5, 40).lag) == ("vanishing", 7)  # 0.5 ** 7 < 0.01
-    assert (verdict_of(1.5, 40).kind, verdict_of(1.5, 40).lag) == ("exploding", 12)  # 1.5 ** 12 > 100
-    assert (verdict_of(0.95, 40).kind, verdict_of(0.95, 40).lag) == ("holding", None)
-    assert "the effective memory" in verdict_of(0.0, 5).text
-    assert verdict_of(0.0, 5).lag == 1
-    assert "e+" in verdict_of(30.0, 25).text
-
-
 def test_a_lost_gradient_counts_as_zero_however_the_work_is_grouped(monkeypatch: pytest.MonkeyPatch) -> None:
     rnn = randomised(Recurrent(CELLS["elman"], 2, 3))
     with torch.no_grad():
@@ -210,15 +111,6 @@ def test_a_lost_gradient_counts_as_zero_however_the_work_is_grouped(monkeypatch:
     assert not np.isnan(flow.log10_norms[-1]).any()
     monkeypatch.setattr(gradients, "_GROUP_ELEMENTS", 1)
     np.testing.assert_allclose(measure(rnn, x)[0].log10_norms, flow.log10_norms, rtol=1e-9, atol=1e-12)
-
-
-def test_the_mean_curve_neither_overflows_nor_counts_what_was_not_reached() -> None:
-    logs = np.array([[0.0, 400.0, np.nan], [0.0, 400.0, -500.0]])
-    flow = GradientFlow(0, "forward", 4, 2, 3, np.array([1, 2]), logs, np.full_like(logs, 0.1))
-    curve, errors, counts = flow.curve()
-    np.testing.assert_allclose(curve, [0, 400, -500])
-    np.testing.assert_allclose(errors, [0.1 / math.sqrt(2), 0.1 / math.sqrt(2), 0.1])
-    assert counts.tolist() == [2, 2, 1]
 
 
 def test_ten_thousand_steps_are_sampled_in_seconds() -> None:
@@ -240,31 +132,6 @@ def test_the_default_plan_keeps_the_work_in_bounds(monkeypatch: pytest.MonkeyPat
     assert "standard error" in verdict(flow).text
 
 
-def test_the_files_hold_what_was_measured(tmp_path: Path) -> None:
-    rnn = randomised(Recurrent(CELLS["lstm"], 3, 4, 2, bidirectional=True))
-    x = torch.randn(2, 9, 3, dtype=torch.float64)
-    records = [{"step": 10, "clip_rate": 0.5}, {"step": 40, "clip_rate": 0.1}]
-    report = inspect_gradients(rnn, x, tmp_path / "new", metrics=records, title="a run")
-    assert report.clip_rate == pytest.approx(0.2)
-    names = {"gradient_map.png", "gradient_map.csv", "gradient_curves.png", "gradient_curves.csv"}
-    assert {path.name for path in report.files} == names | {"gate_saturation.png", "gate_saturation.csv"}
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {path.name for path in report.files}
-    table = (tmp_path / "new" / "gradient_map.csv").read_text(encoding="utf-8")
-    rows = list(csv.DictReader(table.splitlines()))
-    assert len(rows) == 4 * 45
-    backward = report.flows[1]
-    row = next(
-        row
-        for row in rows
-        if (row["layer"], row["direction"], row["output_step"], row["lag"]) == ("1", "backward", "2", "4")
-    )
-    assert row["state_step"] == "6"
-    assert row["method"] == "exact"
-    assert float(row["norm"]) == pytest.approx(10 ** backward.log10_norms[2, 4], rel=1e-5)
-    assert report.lines()[-1] == report.verdicts[-1].text
-    assert len(report.as_dict()["layers"]) == 4
-
-
 def test_what_cannot_be_measured_is_refused_in_one_line() -> None:
     rnn = Recurrent(CELLS["elman"], 2, 3)
     x = torch.randn(1, 5, 2)
@@ -277,8 +144,8 @@ def test_what_cannot_be_measured_is_refused_in_one_line() -> None:
         with pytest.raises(ShapeError, match=f"^x: expected {message}"):
             measure(rnn, bad)
     for arguments, message in (
-        ({"probes": 0}, "probes: expected at least 1, got 0"),
-        ({"max_lag": 0}, "max_lag: expected at least 1, got 0"),
+        ({"probes": 0}, "probes: expected a whole number of at least 1, got 0"),
+        ({"max_lag": 0}, "max_lag: expected a whole number of at least 1, got 0"),
         ({"output_steps": [5]}, r"output_steps: .* steps from 0 to 4, got \[5\]"),
         ({"output_steps": 0}, "output_steps: .*, got 0"),
         ({"output_steps": []}, r"output_steps: .*, got \[\]"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.textpath import TextPath
 
-from recurra.inspection.label_fonts import LabelFonts, label_fonts, right_to_left, visible, width
+from recurra.inspection.label_fonts import LabelFonts, label_fonts, printable, right_to_left, visible, width
 
 # Not assigned: no font but the one of placeholders has a glyph for it.
 NOWHERE = "\u0378"
@@ -52,6 +52,13 @@ def test_what_does_not_print_has_a_sign():
     assert [visible(symbol) for symbol in ["a b", "\n", "\x00", "", "می\u200cخ", "▁the"]] == [
         "a␣b", "↵", "\ufffd", "∅", "می\u200cخ", "▁the",
     ]  # fmt: skip
+
+
+def test_every_kind_of_space_is_a_space_and_a_sign_only_in_a_label():
+    """French sets a narrow no-break space, U+202F, before its question marks."""
+    assert printable("où\u202f?\u00a0») \u2009") == "où ? »)  "
+    assert visible("où\u202f?\u00a0»") == "où␣?␣»"
+    assert printable("a\nb\x07") == "a↵b\ufffd"
 
 
 def test_direction_and_width():

@@ -1,4 +1,4 @@
-"""Ranges of length, and the score over them."""
+"""Ranges of length."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 
 from recurra.errors import ConfigError
-from recurra.inspection.score_by_length import (
-    ScoreByLength,
-    length_ranges,
-    plot_score_by_length,
-    save_score_by_length,
-)
+from recurra.inspection.score_by_length import length_ranges
 
 
 def test_ranges_hold_about_as_many_sentences_and_part_no_length() -> None:
@@ -34,21 +29,3 @@ def test_ranges_hold_about_as_many_sentences_and_part_no_length() -> None:
 def test_no_ranges_are_refused(lengths: list[int], most: int) -> None:
     with pytest.raises(ConfigError, match="ranges: expected at least 1"):
         length_ranges(lengths, most)
-
-
-def test_curves_stand_at_mean_lengths_over_the_numbers_of_sentences(tmp_path) -> None:
-    curves = {"with": [40.0, 39.5, 38.0], "without": [35.0, 22.0, 9.0]}
-    scores = ScoreByLength(
-        "bleu", True, "words", [(2, 5), (6, 6), (9, 20)], [7, 8, 6], [4.1, 6.0, 13.5], curves
-    )
-    figure = plot_score_by_length(scores)
-    top, bottom = figure.axes
-    for line, (label, values) in zip(top.get_lines(), curves.items(), strict=True):
-        assert line.get_label() == label
-        np.testing.assert_array_equal(line.get_xdata(), [4.1, 6.0, 13.5])
-        np.testing.assert_array_equal(line.get_ydata(), values)
-    assert [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in bottom.patches] == [
-        (1.5, 4, 7), (5.5, 1, 8), (8.5, 12, 6),
-    ]  # fmt: skip
-    assert "higher is better" in top.get_ylabel()
-    assert save_score_by_length(scores, tmp_path / "lengths.png").stat().st_size > 5_000

@@ -1,11 +1,12 @@
-"""Errors of the model told from errors of the search, and their picture."""
+"""Errors of the model told from errors of the search."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from recurra.errors import ConfigError
-from recurra.inspection.search_errors import Comparison, SearchErrors, plot_search_errors, save_search_errors
+from recurra.inspection.search_errors import Comparison, SearchErrors
 
 
 def comparison(output: float, reference: float, equal: bool = False) -> Comparison:
@@ -35,17 +36,9 @@ def test_examples_differ_most_in_score(errors: SearchErrors) -> None:
     assert [one.reference_score for one in errors.examples("model", 9)] == [-7.0, -2.0, -1.0]
 
 
-def test_bars_are_shares(errors: SearchErrors, tmp_path) -> None:
-    other = SearchErrors(5, [comparison(-1.0, -1.0, equal=True)] * 8, "exact_match", 100.0)
-    axes = plot_search_errors([errors, other], "run").axes[0]
-    widths = [bar.get_width() for bar in axes.patches]
-    assert widths == [25.0, 37.5, 37.5, 100.0, 0.0, 0.0]
-    assert [bar.get_x() for bar in axes.patches][:3] == [0.0, 25.0, 62.5]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["3", "5"]
-    assert save_search_errors([errors, other], tmp_path / "errors.png").stat().st_size > 5_000
-
-
-def test_nothing_to_draw_is_refused(errors: SearchErrors) -> None:
-    for nothing in ([], [SearchErrors(1, [], "bleu", 0.0)]):
-        with pytest.raises(ConfigError, match="at least one beam size"):
-            plot_search_errors(nothing)
+def test_plain_values_count_each_kind_and_hold_a_few_examples(errors: SearchErrors) -> None:
+    record = json.loads(json.dumps(errors.as_dict(examples=1)))
+    assert (record["beam_size"], record["sentences"], record["exact_match"]) == (3, 8, 25.0)
+    assert (record["equal"], record["model_errors"], record["search_errors"]) == (2, 3, 3)
+    assert [one["reference_score"] for one in record["model_examples"]] == [-7.0]
+    assert [one["output_score"] for one in record["search_examples"]] == [-3.0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 
-from recurra.inspection.attention_picture import Alignment, colour_map
-from recurra.inspection.figures import GREY, PALETTE
+from recurra.inspection.alignment import Alignment
+from recurra.inspection.figures import GREY, PALETTE, sequential
 from recurra.inspection.label_fonts import right_to_left
 
 _PAGE = """<!DOCTYPE html>
@@ -30,8 +30,8 @@ tr:hover th {{ font-weight: bold; }}
 </head>
 <body>
 <h1>{title}</h1>
-<p class="note">A row per target symbol, a column per source symbol: the darker a cell, the more of the source symbol
-went into the prediction of the target symbol. Pointing at a cell shows its weight.{unknown}</p>
+<p class="note">{model}A row per target symbol, a column per source symbol: the darker a cell, the more of the
+source symbol went into the prediction of the target symbol. Pointing at a cell shows its weight.{unknown}</p>
 <table dir="{direction}">
 <thead><tr><td></td>{head}</tr></thead>
 <tbody>
@@ -52,7 +52,7 @@ def attention_page(alignment: Alignment) -> str:
     from matplotlib.colors import to_hex
 
     source, target = alignment.labels
-    colours = [to_hex(colour) for colour in colour_map()(range(256))]
+    colours = [to_hex(colour) for colour in sequential()(range(256))]
     shades = (alignment.weights.clip(0, 1) * 255).round().astype(int).tolist()
     head = "".join(
         _label(label, number, "col", number - 1 in alignment.unknown)
@@ -69,6 +69,7 @@ def attention_page(alignment: Alignment) -> str:
     ]
     return _PAGE.format(
         title=html.escape(alignment.title or "Attention"),
+        model=html.escape(f"{alignment.model}. ") if alignment.model else "",
         accent=PALETTE[1],
         grey=GREY,
         unknown=" The model does not know the source symbols in orange." if alignment.unknown else "",

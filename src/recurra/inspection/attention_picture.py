@@ -5,176 +5,177 @@ T target length, Tx source length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recurra.errors import ShapeError
-from recurra.inspection.figures import GREY, PALETTE, new_figure, save_figure, save_text, style
-from recurra.inspection.label_fonts import LabelFonts, label_fonts, right_to_left, visible, width
+from recurra.inspection.alignment import Alignment
+from recurra.inspection.attention_html import attention_page
+from recurra.inspection.figures import (
+    FAINT,
+    GREY,
+    PALETTE,
+    SMALL,
+    WIDEST,
+    new_figure,
+    sequential,
+    shortened,
+    style,
+    text_width,
+)
+from recurra.inspection.label_fonts import LabelFonts, label_fonts, right_to_left
+from recurra.inspection.shown import Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-MOST = 120  # symbols of a side in the picture; the page has them all
+MOST = 52  # symbols of a side in the picture; the page has them all
 
-_CELL = 0.27  # inches
-_SHORT = 2  # letters; wider labels are slanted, and all are where most are wider
-_LETTER = 0.085  # inches
+_CELL = 0.27  # inches; smaller where a side is long
+_LABEL = 1.7  # inches; longer labels are shortened
+_SLANT = 55  # degrees
+_UPRIGHT_BELOW = 0.175  # inches between labels at which slanted ones would touch
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """Two sentences and the attention of one to the other.
+class _Labels:
+    """What is written along both sides, how wide it is in inches, and how large a cell is."""
 
-    Attributes:
-        source: a label per symbol, Tx of them.
-        target: a label per symbol, T of them.
-        weights: `[T, Tx]` in [0, 1]; row t is what target symbol t was predicted from.
-        unknown: numbers of the source symbols, from 0, that the model does not know.
-        title: what is shown.
-
-    Raises:
-        ShapeError: there is no symbol, the weights have another shape, or they are not in [0, 1].
-    """
-
-    source: Sequence[str]
-    target: Sequence[str]
-    weights: NDArray[Any]
-    unknown: frozenset[int] = frozenset()
-    title: str = ""
-
-    def __post_init__(self) -> None:
-        expected = (len(self.target), len(self.source))
-        if self.weights.shape != expected or 0 in expected:
-            raise ShapeError(
-                f"weights: expected {list(expected)} (target, source), at least one of each, "
-                f"got {list(self.weights.shape)}."
-            )
-        # Sums of float32 may pass 1 by rounding; NaN fails both comparisons.
-        if not ((self.weights >= 0) & (self.weights <= 1 + 1e-4)).all():
-            raise ShapeError("weights: expected numbers from 0 to 1.")
+    source: list[str]
+    target: list[str]
+    over: list[float]
+    beside: list[float]
+    cell: float
 
     @property
-    def labels(self) -> tuple[list[str], list[str]]:
-        """What is written for each symbol of source and target: signs for what does not print."""
-        return [visible(symbol) for symbol in self.source], [visible(symbol) for symbol in self.target]
+    def turned(self) -> list[bool]:
+        """Whether each of the source's labels is turned: those wider than a cell, and all where most are."""
+        wide = [each > self.cell - 0.04 for each in self.over]
+        return [True] * len(wide) if 2 * sum(wide) > len(wide) else wide
+
+    @property
+    def angle(self) -> int:
+        """By how much, in degrees."""
+        return _SLANT if self.cell >= _UPRIGHT_BELOW else 90
 
 
-def save_attention(alignment: Alignment, path: str | Path) -> tuple[list[Path], str]:
-    """Write the picture, and beside it a page, which shows every script that the browser has a font for.
+def show_attention(alignment: Alignment) -> Shown:
+    """The weights as a picture, and as a page, which shows every script that the browser has a font for.
 
     Args:
         alignment: sentences and weights.
-        path: of the picture, ending in `.png`; the page has the same name with `.html`.
 
     Returns:
-        Both files, and a note for the user on characters the picture lacks a font for, empty without any.
+        Picture and page, and a note on characters that the picture lacks a font for.
     """
-    from recurra.inspection.attention_html import attention_page
-
-    path = Path(path)
     fonts = label_fonts([*alignment.labels[0], *alignment.labels[1], alignment.title])
-    files = [
-        save_figure(plot_attention(alignment, fonts), path),
-        save_text(attention_page(alignment), path.with_suffix(".html")),
-    ]
-    instead = f"{files[0].name} has numbers in place of those labels, {files[1].name} has the labels"
-    return files, fonts.note(instead)
+    note = fonts.note("the picture has numbers in place of those labels, the page has the labels")
+    return Shown(
+        plot_attention(alignment, fonts),
+        attention_page(alignment),
+        notes=[note] if note else [],
+        record=alignment.as_dict(),
+    )
 
 
 def plot_attention(alignment: Alignment, fonts: LabelFonts) -> Figure:
     """Draw the weights, target symbols downwards and source symbols across; a right-to-left source from the right.
 
     Args:
-        alignment: sentences and weights; of a side longer than 120 symbols the first 120 are drawn, and the
+        alignment: sentences and weights; of a side longer than 52 symbols the first 52 are drawn, and the
             heading says so.
         fonts: for the labels; one that they cannot draw is replaced by its number.
 
     Returns:
-        The figure, as large as the sentences need.
+        The figure, as large as the sentences need and at most as wide as any figure.
     """
-    source, target = (fonts.written(side)[:MOST] for side in alignment.labels)
-    heading = fonts.prose(_heading(alignment))
     with style():
-        figure = new_figure(*_size(source, target, heading))
+        labels = _labels(alignment, fonts)
+        rows, columns = len(labels.target), len(labels.source)
+        figure = new_figure(*_size(labels), _heading(alignment), _note(alignment))
         axes = figure.add_subplot()
         image = axes.imshow(
-            alignment.weights[: len(target), : len(source)], cmap=colour_map(), vmin=0, vmax=1, aspect="equal"
+            alignment.weights[:rows, :columns], cmap=sequential(), vmin=0, vmax=1, aspect="equal"
         )
-        _draw_grid(axes, len(source), len(target))
-        _write_labels(axes, source, target, fonts, right_to_left(alignment.source))
+        _draw_grid(axes, columns, rows)
+        _write_labels(axes, labels, fonts, right_to_left(alignment.source))
         for number in alignment.unknown:
-            if number < len(source):
+            if number < columns:
                 axes.get_xticklabels()[number].set_color(PALETTE[1])
-        weight = "bold" if len(fonts.families) == 1 else "normal"  # other fonts may come in one weight
-        title = figure.suptitle(heading, x=0.01, ha="left", fontsize=10, weight=weight, family=fonts.families)
-        title.set_parse_math(False)
-        axes.set_xlabel("source (orange: not in the vocabulary)" if alignment.unknown else "source")
-        axes.set_ylabel("target")
+        axes.set_xlabel("source", color=GREY)
+        axes.set_ylabel("target", color=GREY)
         _draw_scale(figure, axes, image)
         return figure
 
 
-def colour_map() -> Any:
-    """The colours of weights from 0 to 1: white to dark blue, the darkest not black."""
-    from matplotlib.colors import LinearSegmentedColormap
+def _labels(alignment: Alignment, fonts: LabelFonts) -> _Labels:
+    source, target = (
+        [shortened(label, _LABEL, SMALL, families=fonts.families) for label in fonts.written(side)[:MOST]]
+        for side in alignment.labels
+    )
+    over = [text_width(label, SMALL, families=fonts.families) for label in source]
+    beside = [text_width(label, SMALL, families=fonts.families) for label in target]
+    room = WIDEST - 1.0 - max(beside) - (0.6 * over[-1] if max(over) > 0.1 else 0.0)
+    return _Labels(source, target, over, beside, min(_CELL, room / len(source)))
 
-    return LinearSegmentedColormap.from_list("attention", ["white", "#9ecae9", PALETTE[0], "#00345c"])
 
-
-def _size(source: Sequence[str], target: Sequence[str], heading: str) -> tuple[float, float]:
+def _size(labels: _Labels) -> tuple[float, float]:
     """Width and height in inches of a figure with room for all labels."""
-    beside, above = max(map(width, target)) * _LETTER, max(map(width, source)) * _LETTER
-    over = 0.6 * width(source[-1]) * _LETTER  # slanted labels lean over their columns
-    wide = max(0.7 + beside + _CELL * len(source) + over, 0.3 + 1.15 * _LETTER * width(heading), 3.6)
-    return wide, 1.25 + 0.9 * above + _CELL * len(target)
+    turned = np.radians(labels.angle)
+    reach = [wide if turn else 0.0 for wide, turn in zip(labels.over, labels.turned, strict=True)]
+    leaning = float(np.cos(turned)) * reach[-1]  # over the last column and beyond
+    wide = 0.7 + max(labels.beside) + labels.cell * len(labels.source) + leaning
+    high = 1.25 + float(np.sin(turned)) * max(reach) + labels.cell * len(labels.target)
+    return max(wide, 3.6), high
 
 
 def _heading(alignment: Alignment) -> str:
     longest = max(len(alignment.source), len(alignment.target))
     cut = f"the first {MOST} symbols of each side" if longest > MOST else ""
-    return ", ".join(part for part in (alignment.title, cut) if part)
+    return ", ".join(part for part in (alignment.title or "Attention", cut) if part)
+
+
+def _note(alignment: Alignment) -> str:
+    unknown = "orange: not in the source vocabulary" if alignment.unknown else ""
+    note = "; ".join(part for part in (alignment.model, unknown) if part)
+    return note[:1].upper() + note[1:]
 
 
 def _draw_grid(axes: Axes, columns: int, rows: int) -> None:
     axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
     axes.grid(False)
-    axes.grid(which="minor")
+    axes.grid(which="minor", color=FAINT)
     axes.set_axisbelow(False)
-    axes.tick_params(which="both", length=0)
+    axes.tick_params(which="both", length=0, labelsize=SMALL)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _write_labels(
-    axes: Axes, source: Sequence[str], target: Sequence[str], fonts: LabelFonts, mirrored: bool
-) -> None:
+def _write_labels(axes: Axes, labels: _Labels, fonts: LabelFonts, mirrored: bool) -> None:
     """Label both sides; mirrored, the source runs from the right and the target's labels stand there."""
     look: dict[str, Any] = {"family": fonts.families, "parse_math": False}
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xticks(range(len(source)), source, **look)
-    axes.set_yticks(range(len(target)), target, **look)
+    axes.set_xticks(range(len(labels.source)), labels.source, **look)
+    axes.set_yticks(range(len(labels.target)), labels.target, **look)
     if mirrored:
         axes.invert_xaxis()
         axes.yaxis.tick_right()
         axes.yaxis.set_label_position("right")
-    wide = [width(text) > _SHORT for text in source]
-    mostly = 2 * sum(wide) > len(wide)
-    for label, is_wide in zip(axes.get_xticklabels(), wide, strict=True):
-        if is_wide or mostly:
-            side = "right" if mirrored else "left"
-            label.set(rotation=-55 if mirrored else 55, ha=side, va="bottom", rotation_mode="anchor")
-    axes.xaxis.label.set_color(GREY)
-    axes.yaxis.label.set_color(GREY)
+    turn: dict[str, Any] = {"rotation": 90, "ha": "left", "va": "center"}
+    if labels.angle != 90:
+        turn = {
+            "rotation": -_SLANT if mirrored else _SLANT,
+            "ha": "right" if mirrored else "left",
+            "va": "bottom",
+        }
+    for label, turned in zip(axes.get_xticklabels(), labels.turned, strict=True):
+        if turned:
+            label.set(rotation_mode="anchor", **turn)
 
 
 def _draw_scale(figure: Figure, axes: Axes, image: AxesImage) -> None:
@@ -182,4 +183,4 @@ def _draw_scale(figure: Figure, axes: Axes, image: AxesImage) -> None:
     bar.outline.set_visible(False)
     bar.set_ticks([0, 0.5, 1])
     bar.ax.grid(False)
-    bar.set_label("attention weight", color=GREY)
+    bar.set_label("attention weight (0 to 1)", color=GREY)

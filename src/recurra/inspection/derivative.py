@@ -81,13 +81,13 @@ class Derivative:
                     if arg in self.live:
                         factor = self.factors[index, position]
                         _add(waiting, arg, arriving if factor is None else arriving * factor[offset])
-        found = []
+        gradients = []
         for name, vector in zip(program.states, vectors, strict=True):
             at = next(
                 (i for i, node in enumerate(program.nodes) if (node.op, node.name) == ("state", name)), -1
             )
-            found.append(waiting.get(at, torch.zeros_like(vector)))
-        return found
+            gradients.append(waiting.get(at, torch.zeros_like(vector)))
+        return gradients
 
     def _live(self) -> set[int]:
         """The nodes into which a state enters as a number (a condition passes no derivative on)."""

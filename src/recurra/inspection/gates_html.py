@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import json
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recurra.inspection.activations import Activations
 from recurra.inspection.figures import GREY
-from recurra.inspection.gates_picture import colours, dark, shown
-
-if TYPE_CHECKING:
-    from recurra.inspection.gates import Activations
+from recurra.inspection.gate_colours import colours, dark
+from recurra.inspection.label_fonts import printable
+from recurra.inspection.symbols_in_lines import apart
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -82,18 +81,21 @@ def gates_page(activations: Activations) -> str:
     """
     from matplotlib.colors import to_hex
 
-    hexadecimal = [to_hex(colour) for colour in colours()]
-    inks = ["white" if is_dark else "black" for is_dark in dark(colours())]
+    palette = colours(activations.signed)
+    hexadecimal = [to_hex(colour) for colour in palette]
+    inks = ["white" if is_dark else "black" for is_dark in dark(palette)]
     order, shades = activations.by_interest(), activations.shades()
     first = shades[:, order[0]]
-    gap = " " if any(len(symbol) > 1 and symbol.strip("\n") for symbol in activations.symbols) else ""
+    gap = " " if apart(activations.symbols) else ""
     text = "".join(
-        f'<i style="background:{hexadecimal[shade]};color:{inks[shade]}">{html.escape(shown(symbol))}</i>'
+        f'<i style="background:{hexadecimal[shade]};color:{inks[shade]}">{html.escape(printable(symbol))}</i>'
         + ("\n" if symbol.endswith("\n") else gap)
         for symbol, shade in zip(activations.symbols, first, strict=True)
     )
     return _PAGE.format(
-        title=html.escape(activations.title or "Units"),
+        title=html.escape(
+            ", ".join(part for part in (activations.title or "Units", activations.cell) if part)
+        ),
         gradient=", ".join(hexadecimal[::51]),
         grey=GREY,
         options="".join(f'<option value="{unit}">{unit}</option>' for unit in order),

@@ -14,7 +14,7 @@ from functools import cache
 FIRST = "DejaVu Sans"
 PLACEHOLDERS = "Last Resort"  # has a glyph for every character: a box
 
-_SIGNS = {" ": "␣", "\n": "↵", "\t": "→", "\r": "←"}
+_SIGNS = {"\n": "↵", "\t": "→", "\r": "←"}
 _JOINERS = "\u200c\u200d"  # not printable, but they shape Arabic and Indic words
 
 
@@ -81,13 +81,21 @@ def label_fonts(labels: Iterable[str]) -> LabelFonts:
 
 
 def visible(symbol: str) -> str:
-    """A symbol as a label: a sign in the place of white space and of what does not print."""
-    return (
-        "".join(
-            _SIGNS.get(each, each if each.isprintable() or each in _JOINERS else "\ufffd") for each in symbol
-        )
-        or "∅"
-    )
+    """A symbol as a label: a sign in the place of white space, whichever kind, and of what does not print."""
+    return printable(symbol).replace(" ", "␣")
+
+
+def printable(symbol: str) -> str:
+    """A symbol as a piece of text: every kind of space is one space, what does not print has a sign in its place."""
+    return "".join(map(_sign, symbol)) or "∅"
+
+
+def _sign(character: str) -> str:
+    if character in _SIGNS:
+        return _SIGNS[character]
+    if unicodedata.category(character) == "Zs":  # U+202F and U+00A0 of French among them
+        return " "
+    return character if character.isprintable() or character in _JOINERS else "\ufffd"
 
 
 def right_to_left(labels: Iterable[str]) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from recurra.inspection.gradient_flow import layer_name
 from recurra.inspection.trajectory import Trajectory, trajectories
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Saturation:
         kind: "sigmoid" or "tanh".
         low: share in [0, 1] of its values under the lower bound.
         high: share in [0, 1] of its values over the upper bound.
+        part: which recurrent layers of the model, such as "encoder"; nothing where it has only these.
     """
 
     layer: int
@@ -40,6 +42,12 @@ class Saturation:
     kind: str
     low: float
     high: float
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The layer as people say it, counted from 1: "layer 1", or "encoder layer 1 backward"."""
+        return layer_name(self.part, self.layer, self.direction)
 
     @property
     def share(self) -> float:

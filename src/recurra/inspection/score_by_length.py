@@ -1,4 +1,4 @@
-"""Score by source length, a curve per run: how well long sentences fare (Bahdanau et al. 2015, figure 2).
+"""Score by source length: how well long sentences fare (Bahdanau et al. 2015, figure 2).
 
 N sentences, L ranges of length.
 """
@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from recurra.errors import ConfigError
-from recurra.inspection.figures import line_style, new_figure, save_figure, style, thousands
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,10 @@ class ScoreByLength:
     counts: Sequence[int]
     means: Sequence[float]
     scores: dict[str, list[float]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ranges and scores as plain values, for JSON."""
+        return asdict(self)
 
 
 def length_ranges(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
@@ -70,32 +69,3 @@ def length_ranges(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
         first, last = first if held else length, length
         held += count
     return [*ranges, (first, last)]
-
-
-def save_score_by_length(scores: ScoreByLength, path: str | Path, title: str = "") -> Path:
-    """Write the picture of `plot_score_by_length` as PNG."""
-    return save_figure(plot_score_by_length(scores, title), path)
-
-
-def plot_score_by_length(scores: ScoreByLength, title: str = "") -> Figure:
-    """Draw a curve per run, each range at its mean length, over the number of sentences in each range."""
-    with style():
-        figure = new_figure(6.8, 4.4)
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
-        for index, (label, values) in enumerate(scores.scores.items()):
-            top.plot(scores.means, values, marker="o", markersize=3.5, label=label, **line_style(index))
-        better = "higher" if scores.higher_is_better else "lower"
-        top.set_ylabel(f"{scores.metric.replace('_', ' ')} ({better} is better)")
-        top.set_ylim(bottom=0)
-        top.set_title(title or "Score by source length")
-        figure.legend(loc="outside lower left", ncols=3)
-        starts = [low - 0.5 for low, _ in scores.ranges]
-        widths = [high - low + 1 for low, high in scores.ranges]
-        bottom.bar(starts, scores.counts, widths, align="edge", color="#C9D3DC", edgecolor="white")
-        for start, wide, count in zip(starts, widths, scores.counts, strict=True):
-            bottom.text(start + wide / 2, count, f"{count:,}", ha="center", va="bottom", fontsize=7)
-        bottom.margins(y=0.25)
-        bottom.set(ylabel="sentences", xlabel=f"source length ({scores.unit})")
-        bottom.grid(axis="x", visible=False)
-        thousands(bottom.yaxis)
-        return figure

@@ -57,9 +57,9 @@ def check_backends(cells: Mapping[str, type[Cell]], device: str = "cpu", seed: i
                 if reason is not None:
                     yield Check(backend, name, dtype, None, "", reason)
                     continue
-                found = _results(cell, backend, device, dtype, seed)
+                results = _results(cell, backend, device, dtype, seed)
                 worst, difference = max(
-                    ((key, _difference(found[key], expected[key])) for key in expected),
+                    ((key, _difference(results[key], expected[key])) for key in expected),
                     key=lambda pair: pair[1],
                 )
                 yield Check(backend, name, dtype, difference, worst, "")
@@ -84,8 +84,8 @@ def _results(cell: type[Cell], backend: str, device: str, dtype: torch.dtype, se
     loss = sum((value * random(*value.shape)).sum() for value in values.values())
     assert isinstance(loss, Tensor)
     leaves = {"x": x, **dict(state.tensors()), **dict(rnn.named_parameters())}
-    found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    return values | {f"gradient of {name}": one for name, one in zip(leaves, found, strict=True)}
+    gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return values | {f"gradient of {name}": one for name, one in zip(leaves, gradients, strict=True)}
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> float:

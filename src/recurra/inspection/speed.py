@@ -173,24 +173,24 @@ def ratios(timings: Sequence[Timing]) -> dict[str, float]:
         ("auto ragged", "torch packed"),
         ("auto ragged", "torch padded"),
     )
-    found: dict[str, float] = {}
+    ratios: dict[str, float] = {}
     for ours, theirs in pairs:
         together = [one for one in timings if ours in one.seconds and theirs in one.seconds]
         for cell in dict.fromkeys(one.cell for one in together):
             own = [one for one in together if one.cell == cell]
             for one in own:
-                found[f"{cell} {one.shape} {ours} over {theirs}"] = one.ratio(ours, theirs)
-            found[f"{cell} {ours} over {theirs}"] = geometric_mean([one.ratio(ours, theirs) for one in own])
+                ratios[f"{cell} {one.shape} {ours} over {theirs}"] = one.ratio(ours, theirs)
+            ratios[f"{cell} {ours} over {theirs}"] = geometric_mean([one.ratio(ours, theirs) for one in own])
         if theirs in ("loop", "reference") and together:
-            found[f"all cells generated over {theirs}"] = geometric_mean(
+            ratios[f"all cells generated over {theirs}"] = geometric_mean(
                 [one.ratio(ours, theirs) for one in together]
             )
-    return found | _rates(timings)
+    return ratios | _rates(timings)
 
 
 def _rates(timings: Sequence[Timing]) -> dict[str, float]:
     """GFLOP/s by cell and shape, and how those of cells without a module compare with the generated LSTM's."""
-    found = {f"{one.cell} {one.shape} gflops": one.gflops for one in timings}
+    rates = {f"{one.cell} {one.shape} gflops": one.gflops for one in timings}
     lstm = {one.shape: one.gflops for one in timings if one.cell == "lstm"}
     shares = {
         (one.cell, one.shape): one.gflops / lstm[one.shape]
@@ -199,7 +199,7 @@ def _rates(timings: Sequence[Timing]) -> dict[str, float]:
     }
     for cell in dict.fromkeys(cell for cell, _ in shares):
         own = [share for (name, _), share in shares.items() if name == cell]
-        found[f"{cell} gflops over lstm"] = geometric_mean(own)
+        rates[f"{cell} gflops over lstm"] = geometric_mean(own)
     if shares:
-        found["all cells gflops over lstm"] = geometric_mean(list(shares.values()))
-    return found
+        rates["all cells gflops over lstm"] = geometric_mean(list(shares.values()))
+    return rates

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recurra.inspection.figures import GREY, PALETTE, new_figure, plain_log, save_figure, style
-from recurra.inspection.speed import Timing, geometric_mean
+from recurra.inspection.figures import (
+    GREY,
+    PALETTE,
+    SMALL,
+    legend_below,
+    new_figure,
+    plain_log,
+    style,
+)
+from recurra.inspection.shown import Shown
+from recurra.inspection.speed import Timing, geometric_mean, ratios
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # What is shown of the timings: ours, its peer, and what the peer is.
 PEERS = (
@@ -17,24 +29,31 @@ PEERS = (
 )
 
 
-def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
-    """Write the picture: a row per cell and peer, a dot per shape, a bar at the geometric mean.
+_Row = tuple[str, list[float], str, str]
+"""Name, times as fast by shape, colour, and what the peer is."""
+
+
+def show_speed(timings: Sequence[Timing], title: str = "") -> Shown:
+    """The picture of `plot_speed`, and every ratio by name."""
+    return Shown(plot_speed(timings, title), record=ratios(timings))
+
+
+def plot_speed(timings: Sequence[Timing], title: str = "") -> Figure:
+    """Draw a row per cell and peer, a dot per shape, a bar at the geometric mean.
 
     Args:
-        timings: of `time_cells`.
+        timings: of `time_cells`, at least one.
         title: what machine they are from.
-        path: the file, ending in `.png`.
+
+    Returns:
+        The figure.
     """
-    rows = []
-    for colour, (ours, theirs, label) in zip(PALETTE, PEERS, strict=False):
-        for cell in dict.fromkeys(
-            one.cell for one in timings if ours in one.seconds and theirs in one.seconds
-        ):
-            own = [one.ratio(ours, theirs) for one in timings if one.cell == cell]
-            suffix = ", ragged" if "ragged" in ours else ", reference" if theirs == "reference" else ""
-            rows.append((f"{cell}{suffix}", own, colour, label))
+    rows = _rows(timings)
+    heading = "Speed of a training step"
+    shapes = ", ".join(dict.fromkeys(str(one.shape) for one in timings))
+    note = f"Forward and backward, float32; a dot per shape, the bar and number their geometric mean; TxBxH: {shapes}"
     with style():
-        figure = new_figure(7.2, 1.8 + 0.36 * len(rows))
+        figure = new_figure(7.2, 1.5 + 0.36 * len(rows), f"{heading}: {title}" if title else heading, note)
         axes = figure.add_subplot()
         for place, (_, values, colour, label) in enumerate(rows):
             known = label in axes.get_legend_handles_labels()[1]
@@ -43,14 +62,8 @@ def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
                 place, mean - 1, left=1, height=0.55, color=colour, alpha=0.3, label=None if known else label
             )
             axes.scatter(values, [place] * len(values), s=14, color=colour, zorder=3)
-            axes.annotate(
-                f"{mean:.1f}",
-                (max(mean, *values), place),
-                (6, 0),
-                textcoords="offset points",
-                va="center",
-                color=GREY,
-            )
+            axes.annotate(f"{mean:.1f}", (max(mean, *values), place), (6, 0), textcoords="offset points",
+                          va="center", fontsize=SMALL, color=GREY)  # fmt: skip
         axes.axvline(1.0, color=GREY, linewidth=1.0)
         axes.set_xscale("log")
         every = [value for _, values, _, _ in rows for value in values]
@@ -59,11 +72,22 @@ def draw(timings: Sequence[Timing], title: str, path: str | Path) -> Path:
         axes.set_xlim(low / margin**0.5, high * margin)
         plain_log(axes.xaxis)
         axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(
-            "times as fast as its peer, forward and backward; a dot per shape, the number is their mean"
-        )
-        axes.set_title(title)
-        figure.legend(loc="outside lower left")
-        return save_figure(figure, path)
+        axes.set_xlabel("speed (times as fast as the peer)")
+        axes.set_ylabel("cell")
+        legend_below(figure, axes)
+        return figure
+
+
+def _rows(timings: Sequence[Timing]) -> list[_Row]:
+    """A row for each cell and each peer that was timed with it."""
+    rows = []
+    for colour, (ours, theirs, label) in zip(PALETTE, PEERS, strict=False):
+        for cell in dict.fromkeys(
+            one.cell for one in timings if ours in one.seconds and theirs in one.seconds
+        ):
+            of_cell = [one.ratio(ours, theirs) for one in timings if one.cell == cell]
+            suffix = ", ragged" if "ragged" in ours else ", reference" if theirs == "reference" else ""
+            rows.append((f"{cell}{suffix}", of_cell, colour, label))
+    return rows

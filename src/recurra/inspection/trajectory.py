@@ -39,6 +39,7 @@ class Trajectory:
         parameters: the cell's, by name, without gradients.
         inputs: `[B, T, I]`, the first step read first (so reversed for the backward direction).
         borders: the states before steps 0, CHUNK, 2 CHUNK, ...; each a tuple of `[B, H]`.
+        cell: the name of the cell's class.
     """
 
     layer: int
@@ -47,6 +48,12 @@ class Trajectory:
     parameters: dict[str, Tensor]
     inputs: Tensor
     borders: tuple[States, ...]
+    cell: str = ""
+
+    @property
+    def cell_and_size(self) -> str:
+        """The cell and its width, such as "LSTM, 64 units"."""
+        return f"{self.cell}, {self.hidden_size:,} unit{'s' if self.hidden_size != 1 else ''}"
 
     @property
     def steps(self) -> int:
@@ -104,16 +111,51 @@ class Chunk:
     def gates(self) -> dict[str, Tensor]:
         """Each gate's value at each of its steps, `[B, steps, H]`, as `Recurrent` returns them."""
         program = self.one_step.program
-        found: dict[str, list[Tensor]] = {gate: [] for gate in program.gates}
+        gates: dict[str, list[Tensor]] = {gate: [] for gate in program.gates}
         for offset, states in enumerate(self.states[:-1]):
             values = self._evaluate(offset, states)
             for gate, nodes in program.gate_values.items():
-                found[gate].append(torch.stack([values[node].expand_as(states[0]) for node in nodes]).sum(0))
-        return {gate: torch.stack(values, 1) for gate, values in found.items()}
+                gates[gate].append(torch.stack([values[node].expand_as(states[0]) for node in nodes]).sum(0))
+        return {gate: torch.stack(values, 1) for gate, values in gates.items()}
 
     def _evaluate(self, offset: int, states: States) -> list[Any]:
         projected = None if self.projected is None else self.projected[:, offset]
         return self.one_step.evaluate(projected, states, {})
+
+
+def rows_of_one_length(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, str]:
+    """Rows that are all of one length: ragged ones, cut to the shortest of them that has at least 2 steps.
+
+    Args:
+        x: `[B, T, I]`.
+        lengths: `[B]`, of each row; None where all are T long.
+
+    Returns:
+        Those rows, `[B', T', I]`, without rows of fewer than 2 steps; and what was done, in words, or nothing.
+
+    Raises:
+        ShapeError: `lengths` does not fit, or no row has 2 steps.
+    """
+    if lengths is None:
+        return x, ""
+    counts = lengths.tolist()
+    if (
+        lengths.ndim != 1
+        or x.ndim != 3
+        or len(counts) != len(x)
+        or not all(0 <= n <= x.shape[1] for n in counts)
+    ):
+        raise ShapeError(f"lengths: expected one per row of x {list(x.shape)}, 0 to T, got {counts}.")
+    kept = [row for row, count in enumerate(counts) if count >= 2]
+    if not kept:
+        raise ShapeError(f"lengths: expected a row of at least 2 steps to look back over, got {counts}.")
+    steps = min(counts[row] for row in kept)
+    if len(kept) == len(x) and steps == x.shape[1]:
+        return x, ""
+    rows = (
+        f"{len(kept)} of {len(x)} rows" if len(kept) < len(x) else f"{len(x)} row{'s' if len(x) > 1 else ''}"
+    )
+    return x[kept, :steps], f"{rows} cut to {steps:,} steps, the shortest one's"
 
 
 def trajectories(rnn: Recurrent, x: Tensor) -> list[Trajectory]:
@@ -131,7 +173,7 @@ def trajectories(rnn: Recurrent, x: Tensor) -> list[Trajectory]:
     """
     if x.ndim != 3 or x.shape[2] != rnn.input_size or 0 in x.shape:
         raise ShapeError(f"x: expected [batch, time, {rnn.input_size}], none of them 0, got {list(x.shape)}.")
-    found = []
+    made = []
     start = rnn.first_state(x.shape[0])
     inputs = x.detach()
     for layer in range(rnn.num_layers):
@@ -144,11 +186,12 @@ def trajectories(rnn: Recurrent, x: Tensor) -> list[Trajectory]:
             read = inputs.flip(1) if direction else inputs
             borders, output = _run(OneStep(program, parameters, cell.hidden_size), read, initial)
             _check_finite(output, layer)
-            found.append(Trajectory(layer, DIRECTIONS[direction], program, parameters, read, borders))
+            name = type(cell).__name__
+            made.append(Trajectory(layer, DIRECTIONS[direction], program, parameters, read, borders, name))
             outputs.append(output.flip(1) if direction else output)
         following = torch.cat(outputs, 2)  # [B, T, D*H]
         inputs = following + inputs if rnn.residual and layer else following
-    return found
+    return made
 
 
 @torch.no_grad()

@@ -18,11 +18,11 @@ from recurra.inspection.derivative import Derivative
 from recurra.inspection.trajectory import CHUNK, Chunk, Trajectory
 
 
-class Walk:
+class JacobianSweep:
     """Takes the vectors of some output steps back through a trajectory, all at once.
 
     Output steps stand in falling order in `vectors`, so that those under way are one slice: it grows at its
-    end as the walk passes further output steps, and loses at its front those that have gone back far enough.
+    end as the sweep passes further output steps, and loses at its front those that have gone back far enough.
 
     Args:
         positions: the output steps, in the order of reading, rising.
@@ -49,7 +49,7 @@ class Walk:
         self.first = self.last = 0
 
     def run(self, trajectory: Trajectory) -> None:
-        """Walk from the last of the output steps to the start of the sequence, or as far as the lags go."""
+        """Go from the last of the output steps to the start of the sequence, or as far as the lags go."""
         self.vectors = [torch.zeros_like(self.starts) for _ in trajectory.program.states]
         for number in range(self.positions[0] // CHUNK, -1, -1):
             waiting = self.last < len(self.positions) and self.positions[self.last] >= number * CHUNK
