@@ -1,4 +1,4 @@
-"""SIGKILL at moments drawn from a printed seed: the run is absent, or goes on to the very same end."""
+"""SIGKILL at moments drawn from a printed seed: the run is absent, or continues to the very same end."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted_bit_for_bit(tmp_p
 
 
 def test_killed_before_the_directory_appears_leaves_none(tmp_path, generator):
-    """The state is built aside for half a second; what a kill leaves there is in nobody's way."""
+    """The run is built under another name for half a second; what a kill leaves there is in nobody's way."""
     for moment in range(3):
         folder = tmp_path / f"run{moment}"
         process = start(folder, resume=False, before=0.5)
-        aside = folder.with_name(f".{folder.name}.new")
-        wait_for(aside, process)
+        building = folder.with_name(f".{folder.name}.new")
+        wait_for(building, process)
         time.sleep(0.4 * generator.random())
         assert kill(process)
         assert not folder.exists()
-        assert aside.exists()
+        assert building.exists()
         finish(start(folder, resume=False))
-        assert not aside.exists()
+        assert not building.exists()
         assert RunDirectory.open(folder).load_resume().step == STEPS
 
 

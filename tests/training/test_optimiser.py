@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from recurra.errors import ConfigError
 from recurra.training.optimiser import (
-    OptimiserConfig,
     build_optimiser,
     clip_by_norm_,
     clip_by_value_,
     gradient_norm,
 )
+from recurra.training.optimiser_config import OptimiserConfig
 
 
 def model_with_gradients(dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -70,40 +69,6 @@ def test_frozen_parameters_are_left_out():
     model[0].weight.requires_grad_(False)
     groups = build_optimiser(model, OptimiserConfig()).param_groups
     assert sum(len(group["params"]) for group in groups) == len(list(model.parameters())) - 1
-
-
-def test_each_has_its_own_defaults():
-    resolved = {name: OptimiserConfig(name) for name in ("adam", "adamw", "sgd")}
-    assert {name: (c.learning_rate, c.weight_decay) for name, c in resolved.items()} == {
-        "adam": (2e-3, 0.0),
-        "adamw": (2e-3, 0.01),
-        "sgd": (1.0, 0.0),
-    }
-    assert OptimiserConfig("sgd", learning_rate=0.5, betas=[0.5, 0.6]).betas == (0.5, 0.6)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"name": "adma"},
-        {"learning_rate": 0.0},
-        {"learning_rate": float("inf")},
-        {"learning_rate": "fast"},
-        {"weight_decay": -0.1},
-        {"momentum": 1.0},
-        {"betas": (0.9, 1.0)},
-        {"betas": (0.9,)},
-        {"betas": 0.9},
-    ],
-)
-def test_bad_values_are_refused_by_key(values):
-    with pytest.raises(ConfigError, match=rf"^optimiser\.{next(iter(values))}: expected "):
-        OptimiserConfig(**values)
-
-
-def test_nearest_name_is_offered():
-    with pytest.raises(ConfigError, match="Did you mean 'adamw'"):
-        OptimiserConfig("admw")
 
 
 def test_norm_and_clipping_by_norm_are_torchs():

@@ -1,4 +1,4 @@
-"""The run directory: built aside, whole at every instant, and plain about what is wrong with it."""
+"""The run directory: built under another name, whole at every instant, and plain about what is wrong with it."""
 
 from __future__ import annotations
 

@@ -7,8 +7,6 @@ import math
 import pytest
 
 from recurra.errors import ConfigError
-from recurra.training.config import TrainingConfig
-from recurra.training.counters import Counters
 from recurra.training.schedule import Schedule, ScheduleConfig
 
 
@@ -53,14 +51,6 @@ def test_plateau_goes_on_from_what_it_packed():
     for schedule in (first, second):
         schedule.evaluated(3.0)
     assert first.scale == second.scale == 0.1
-
-
-def test_progress_is_the_largest_share_of_any_limit():
-    counters = Counters(step=30, epoch=1, index=3, epoch_length=6)
-    assert counters.progress(TrainingConfig(steps=100, epochs=3, minutes=1), elapsed=15.0) == 0.5
-    assert counters.progress(TrainingConfig(steps=40, epochs=3, minutes=1), elapsed=15.0) == 0.75
-    assert counters.progress(TrainingConfig(steps=100, minutes=1), elapsed=54.0) == 0.9
-    assert counters.progress(TrainingConfig(minutes=1), elapsed=70.0) == 1.0
 
 
 @pytest.mark.parametrize(

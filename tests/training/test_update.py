@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from recurra.training.config import TrainingConfig
-from recurra.training.optimiser import OptimiserConfig
+from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
 from training.tiny import ROWS, Setup, TinyJob
 

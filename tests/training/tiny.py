@@ -6,7 +6,7 @@ import dataclasses
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,11 +14,14 @@ import torch._dynamo  # what the first optimiser imports: here, it is shared by 
 from torch import Tensor, nn
 
 from recurra.contracts import Batch, State
+from recurra.metrics.evaluation import Evaluation
+from recurra.metrics.score import Score
 from recurra.training.config import TrainingConfig
-from recurra.training.loop import Result, fit, initial_state
-from recurra.training.optimiser import OptimiserConfig
+from recurra.training.job import Settings
+from recurra.training.loop import Loop, Result, fit
+from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.resume import model_tensors
-from recurra.training.run_directory import RunDirectory
+from recurra.training.run_directory import ResumeState, RunDirectory
 from recurra.training.schedule import ScheduleConfig
 
 SYMBOLS, HIDDEN, ROWS, WINDOW, WINDOWS = 7, 9, 3, 5, 6
@@ -46,10 +49,21 @@ class TinyModel(nn.Module):
         self.output = nn.Linear(HIDDEN, SYMBOLS)
         self.output.weight = self.embedding.weight  # tied: named once in the files
 
-    def forward(self, ids: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Tensor, int, State | None]:
+        """What the training loop calls; the job may look on."""
+        return self.loss(batch, state)
+
+    def logits(self, ids: Tensor, state: State | None) -> tuple[Tensor, State]:
         carried = None if state is None else tuple(state.layers[0][0][name][None] for name in ("h", "c"))
         outputs, (h, c) = self.lstm(self.embedding(ids), carried)
         return self.output(self.dropout(outputs)), State((({"h": h[0], "c": c[0]},),))
+
+
+def evaluation(loss: float, criterion: float | None = None, **scores: float) -> Evaluation:
+    """A loss and figures; the criterion, where there is one, is the number that is to fall."""
+    figures = scores if criterion is None else {**scores, "aim": criterion}
+    named = {name: Score(name, value, False, name) for name, value in figures.items()}
+    return Evaluation(loss, {"tokens": 1}, named, best_by=None if criterion is None else "aim")
 
 
 class TinyJob:
@@ -59,6 +73,7 @@ class TinyJob:
         torch.manual_seed(seed)
         self.seed, self.spoil_at, self.pause = seed, spoil_at, pause
         self.model = TinyModel(loop)
+        self.model.loss = self.loss
         self.calls = 0
         self.states_given: list[bool] = []
 
@@ -76,22 +91,22 @@ class TinyJob:
         time.sleep(self.pause)
         self.calls += 1
         self.states_given.append(state is not None)
-        logits, state = self.model(batch.inputs, state)
+        logits, state = self.model.logits(batch.inputs, state)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="sum")
         if self.spoil_at is not None and self.calls >= self.spoil_at:
             loss = loss * float("nan")
         return loss, batch.tokens, state
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self) -> Evaluation:
         loss_sum, tokens = 0.0, 0
         for batch in self.batches(10**6):
-            logits, _ = self.model(batch.inputs, None)
+            logits, _ = self.model.logits(batch.inputs, None)
             loss_sum += (
                 float(nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())) * ROWS
             )
             tokens += ROWS
         torch.rand(1)  # an evaluation may draw random numbers
-        return {"loss": loss_sum / tokens, "perplexity": 2.0 ** (loss_sum / tokens)}
+        return evaluation(loss_sum / tokens, perplexity=2.0 ** (loss_sum / tokens))
 
 
 class StubbornJob(TinyJob):
@@ -120,22 +135,31 @@ class Setup:
         (folder / "vocabulary.json").write_text("{}")
         time.sleep(self.before)
 
+    @property
+    def settings(self) -> Settings:
+        return Settings(self.training, self.optimiser, self.schedule, self.fingerprint)
+
     def create(self, path: Path, job: TinyJob, overwrite: bool = False) -> RunDirectory:
-        return RunDirectory.create(
-            path,
-            {"task": "tiny", "training": dataclasses.asdict(self.training)},
-            self.write_files,
-            model_tensors(job.model),
-            initial_state(job, self.training, self.optimiser, self.schedule, self.fingerprint),
-            overwrite,
-        )
+        """A new run at step 0, as `train` makes one."""
+        return self.place(path, job, overwrite)(Loop(job, self.settings).state())
+
+    def place(
+        self, path: Path, job: TinyJob, overwrite: bool = False
+    ) -> Callable[[ResumeState], RunDirectory]:
+        values = {"task": "tiny", "training": dataclasses.asdict(self.training)}
+
+        def make(state: ResumeState) -> RunDirectory:
+            weights = model_tensors(job.model)
+            return RunDirectory.create(path, values, self.write_files, weights, state, overwrite)
+
+        return make
 
     def fit(self, run: RunDirectory, job: TinyJob, resume: bool = False) -> Result:
-        return fit(job, self.training, self.optimiser, self.schedule, run, resume, self.fingerprint)
+        return fit(job, self.settings, run, resume)
 
     def train(self, path: Path, job: TinyJob | None = None) -> Result:
         job = job or TinyJob()
-        return self.fit(self.create(path, job), job)
+        return fit(job, self.settings, self.place(path, job))
 
     def resume(self, path: Path, job: TinyJob | None = None) -> Result:
         return self.fit(RunDirectory.open(path), job or TinyJob(seed=1), resume=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recurra.durable import finite
 from recurra.errors import RunError
 from recurra.training.config import FitConfig
 
@@ -29,7 +29,7 @@ class Counters:
     best_loss: float | None = None  # of the best evaluation, as is the next
     best_step: int | None = None
     best_criterion: float | None = None  # what made it the best
-    waited: int = 0  # evaluations since the best one
+    evaluations_since_best: int = 0  # evaluations since the best one
     learning_rate: float = 0.0  # of the last update
 
     loss_sum: float = 0.0
@@ -59,7 +59,7 @@ class Counters:
         better = self.best_criterion is None or criterion < self.best_criterion
         if better:
             self.best_loss, self.best_step, self.best_criterion = loss, self.step, criterion
-        self.waited = 0 if better else self.waited + 1
+        self.evaluations_since_best = 0 if better else self.evaluations_since_best + 1
         self.evaluated = self.step
         self.loss_sum = self.norm_sum = self.busy_seconds = 0.0
         self.loss_tokens = self.clipped = self.updates = 0
@@ -79,7 +79,8 @@ class Counters:
             "clip_rate": self.clipped / max(self.updates, 1),
             "tokens_per_second": self.loss_tokens / max(self.busy_seconds, 1e-9),
         }
-        return {key: _finite(value) for key, value in line.items()}
+        metrics: dict[str, Any] = finite(line)
+        return metrics
 
     def progress(self, config: FitConfig, elapsed: float) -> float:
         """The largest share used up of any limit, in [0, 1]; `elapsed` in seconds."""
@@ -102,7 +103,7 @@ class Counters:
             return "epochs"
         if config.minutes is not None and elapsed + 2.0 * self.update_seconds >= 60.0 * config.minutes:
             return "minutes"
-        if config.patience is not None and self.waited >= config.patience:
+        if config.patience is not None and self.evaluations_since_best >= config.patience:
             return "patience"
         return None
 
@@ -138,8 +139,3 @@ class Counters:
             if type(value) not in ((int,) if whole else (int, float)) and not (optional and value is None):
                 raise RunError(f"{source}: values.json: counters.{name} is {value!r}, not a number; damaged.")
         return cls(**values)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

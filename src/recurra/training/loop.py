@@ -1,7 +1,15 @@
 """The training loop: truncated back-propagation through time over a job's batches, with exact resume.
 
-A job is what a task makes of its files and its model. The loop knows batches, losses and evaluations;
-it does not know text. Between two updates the whole of its state is in `_Loop.state`.
+A job is what a task makes of its files and its model. The loop knows batches, losses and evaluations; it does not
+know text. In the order in which `Loop` does it:
+
+1. `create` a run with the state at step 0, or `restore` one from its last complete state;
+2. until a limit of the run is reached: evaluate where an evaluation is due, save where a save is due, and update the
+   weights on the next `training.accumulate` batches, the recurrent state carried from each to the next;
+3. evaluate and save once more.
+
+Between two updates the whole of its state is in `Loop.state`, so that a run killed at any moment continues bit for bit
+from its last save.
 """
 
 from __future__ import annotations
@@ -9,37 +17,36 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Generic
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from recurra.contracts import Batch
 from recurra.errors import RunError, TrainingError
-from recurra.training.config import FitConfig
+from recurra.metrics.evaluation import Evaluation
 from recurra.training.counters import Counters
 from recurra.training.denormals import FlushDenormals
 from recurra.training.display import Display, EventFiles, check_tensorboard
 from recurra.training.interrupt import Interrupt, Interrupted
-from recurra.training.optimiser import OptimiserConfig
-from recurra.training.resume import check_fingerprint, model_tensors, pack_generators, unpack_generators
+from recurra.training.job import Job, Settings
+from recurra.training.resume import (
+    FORMAT,
+    check_fingerprint,
+    current_values,
+    model_tensors,
+    pack_generators,
+    unpack_generators,
+)
 from recurra.training.run_directory import ResumeState, RunDirectory
-from recurra.training.schedule import Schedule, ScheduleConfig
-from recurra.training.update import BatchType, Job, Updater, resolve_device
-
-__all__ = ["Job", "Result", "fit", "initial_state", "resolve_device"]
+from recurra.training.schedule import Schedule
+from recurra.training.update import Updater
 
 SAVE_SECONDS = 300.0  # the longest time between two saves, unless `save_every` says otherwise
 SAVE_SHARE = 20.0  # an evaluation saves where the last save took less than 1/20 of the time since
-FIXED = {
-    "training.batch_size",
-    "training.bptt",
-    "training.batch_tokens",
-    "training.accumulate",
-    "optimiser.name",
-}
-VALUES = ("counters", "schedule", "settings", "fingerprint", "surroundings", "metrics")
+VALUES = ("counters", "schedule", "settings", "fingerprint", "environment", "metrics")
 
 
 @dataclass(frozen=True)
@@ -68,48 +75,28 @@ class Result:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C or SIGTERM ended it; `fit` with `resume=True` goes on."""
+        """Whether Ctrl-C or SIGTERM ended it; `fit` with `resume=True` continues it."""
         return self.reason == "interrupted"
 
 
-def initial_state(
-    job: Job[BatchType],
-    config: FitConfig,
-    optimiser_config: OptimiserConfig,
-    schedule_config: ScheduleConfig,
-    fingerprint: Mapping[str, str] | None = None,
-    surroundings: Mapping[str, str] | None = None,
-) -> ResumeState:
-    """The state at step 0, for `RunDirectory.create`; arguments as for `fit`.
-
-    Seed torch with `training.seed` before building the model: its generators go on from where they are.
-    """
-    settings = _Settings(config, optimiser_config, schedule_config, fingerprint or {}, surroundings or {})
-    return _Loop(job, settings, run=None).state()
-
-
 def fit(
-    job: Job[BatchType],
-    config: FitConfig,
-    optimiser_config: OptimiserConfig,
-    schedule_config: ScheduleConfig,
-    run: RunDirectory,
+    job: Job,
+    settings: Settings,
+    run: RunDirectory | Callable[[ResumeState], RunDirectory],
     resume: bool = False,
-    fingerprint: Mapping[str, str] | None = None,
-    surroundings: Mapping[str, str] | None = None,
 ) -> Result:
-    """Train until a limit, from the run's last complete state.
+    """Train until a limit: a new run from step 0, or a run from its last complete state.
 
     The model ends with the last weights; those that `training.weights` asks for are `run.load_weights()`.
     Denormal numbers are flushed to 0 in updates (see `denormals`), but not in evaluations, nor after the call.
 
     Args:
-        job: the same as when the run was created, up to its weights.
-        config, optimiser_config, schedule_config: those of the run; a change is noted on stderr.
-        run: where everything is saved.
+        job: the same as when the run was created, up to its weights. Seed torch with `training.seed` before building
+            the model: its generators continue from where they are.
+        settings: those of the run; a change is reported on stderr.
+        run: where everything is saved; or the function that makes a new run of the state at step 0, called once
+            the job has shown that it has batches.
         resume: the run may have been trained before.
-        fingerprint: digests by name (data files, the cell's program); a changed one is refused.
-        surroundings: facts by name (the backend); a changed one is noted on stderr.
 
     Returns:
         What the run came to, after an interruption as well.
@@ -117,58 +104,37 @@ def fit(
     Raises:
         RunError: the resume state is damaged, or data or program have changed; or the run was trained
             before and `resume` is false.
-        TrainingError: the loss is not finite, or saving failed; the last complete state stays.
+        TrainingError: there are no batches, the loss is not finite, or saving failed; the last complete state stays.
     """
-    settings = _Settings(config, optimiser_config, schedule_config, fingerprint or {}, surroundings or {})
     threads = torch.get_num_threads()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    if settings.training.threads is not None:
+        torch.set_num_threads(settings.training.threads)
     try:
-        loop = _Loop(job, settings, run)
-        loop.restore(resume)
+        loop = Loop(job, settings)
+        if isinstance(run, RunDirectory):
+            loop.restore(run, resume)
+        else:
+            loop.create(run)
         with loop.flush:
             return loop.train()
     finally:
         torch.set_num_threads(threads)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    training: FitConfig
-    optimiser: OptimiserConfig
-    schedule: ScheduleConfig
-    fingerprint: Mapping[str, str]
-    surroundings: Mapping[str, str]
-
-    def values(self) -> dict[str, Any]:
-        """Every configuration value by its dotted key."""
-        return {
-            f"{part}.{key}": list(value) if isinstance(value, tuple) else value
-            for part in ("training", "optimiser", "schedule")
-            for key, value in asdict(getattr(self, part)).items()
-        }
-
-    def facts(self, device: torch.device) -> dict[str, str]:
-        """What results may depend on besides the configuration."""
-        threads = self.training.threads or torch.get_num_threads()
-        own = {"torch": str(torch.__version__), "threads": str(threads), "device": device.type}
-        return {**own, **self.surroundings}
-
-
-class _Loop(Generic[BatchType]):
+class Loop:
     """One call of `fit`."""
 
-    def __init__(self, job: Job[BatchType], settings: _Settings, run: RunDirectory | None) -> None:
+    def __init__(self, job: Job, settings: Settings) -> None:
         self.job, self.settings, self.config = job, settings, settings.training
         if self.config.tensorboard:
             check_tensorboard()
-        self.run_or_none = run
+        self._run: RunDirectory | None = None
         self.updater = Updater(job, settings.training, settings.optimiser)
         self.schedule = Schedule(settings.schedule)
         self.counters = Counters()
         self.metrics: dict[str, Any] = {}
         self.best: dict[str, Tensor] | None = None  # weights of the best evaluation, not yet on disk
-        self.batches: Sequence[BatchType] = ()
+        self.batches: Sequence[Batch] = ()
         self.recent: deque[float] = deque(maxlen=20)  # seconds of the last updates
         self.saved = (0, 0)  # step and evaluated step of the state on disk
         self.saving_seconds = 0.0
@@ -178,30 +144,38 @@ class _Loop(Generic[BatchType]):
 
     @property
     def run(self) -> RunDirectory:
-        assert self.run_or_none is not None
-        return self.run_or_none
+        """Where everything is saved."""
+        assert self._run is not None, "`create` or `restore` comes first"
+        return self._run
 
     # ---------------------------------------------------------------- state
 
     def state(self) -> ResumeState:
         """Everything that the rest of the run depends on."""
         values = {
+            "format": FORMAT,
             "counters": asdict(self.counters),
             "schedule": self.schedule.pack(),
             "settings": self.settings.values(),
             "fingerprint": dict(self.settings.fingerprint),
-            "surroundings": self.settings.facts(self.updater.device),
+            "environment": self.settings.facts(self.updater.device),
             "metrics": self.metrics,
         }
         return ResumeState(self.counters.step, self.updater.pack(), values)
 
-    def restore(self, resume: bool) -> None:
-        """Go on from the run's last complete state."""
-        state = self.run.load_resume()
-        source = self.run.path / "resume" / self.run.latest
+    def create(self, make: Callable[[ResumeState], RunDirectory]) -> None:
+        """Begin a new run: `make` writes it with the state at step 0."""
+        self._open_epoch()  # data that yield no batches are refused before anything is written
+        self._run = make(self.state())
+
+    def restore(self, run: RunDirectory, resume: bool) -> None:
+        """Continue from the run's last complete state."""
+        self._run = run
+        state = run.load_resume()
+        source = run.path / "resume" / run.latest
         if state.step and not resume:
-            raise RunError(f"{self.run.path}: trained for {state.step} steps already; resume it instead.")
-        values = state.values
+            raise RunError(f"{run.path}: trained for {state.step} steps already; resume it instead.")
+        values = current_values(state.values, source)
         for key in VALUES:
             if not isinstance(values.get(key), dict):
                 raise RunError(f"{source}: values.json has no mapping {key!r}; damaged or foreign.")
@@ -213,12 +187,14 @@ class _Loop(Generic[BatchType]):
         self.recent.append(self.counters.update_seconds)
         self.saved = (state.step, self.counters.evaluated)
         changed = _changes(values["settings"], self.settings.values())
-        for key in FIXED & changed.keys():
+        for key in self.settings.fixed() & changed.keys():
             raise RunError(
                 f"{self.run.path}: {changed[key]}; a run keeps it: put it back, or train a new run."
             )
-        changed |= _changes(values["surroundings"], self.settings.facts(self.updater.device))
-        self.notes = [f"note: {change}; the run goes on, but not bit for bit." for change in changed.values()]
+        changed |= _changes(values["environment"], self.settings.facts(self.updater.device))
+        self.notes = [
+            f"note: {change}; the run continues, but not bit for bit." for change in changed.values()
+        ]
 
     # ---------------------------------------------------------------- the run
 
@@ -226,7 +202,8 @@ class _Loop(Generic[BatchType]):
         """Updates, evaluations and saves, until a limit or an interruption."""
         self.began = self.saved_time = time.perf_counter()
         self.seconds_before = self.counters.seconds
-        self._open_epoch()
+        if not self.batches:
+            self._open_epoch()
         self.display = Display(self._progress())
         self.events: EventFiles | None = None
         if self.config.tensorboard:
@@ -279,7 +256,7 @@ class _Loop(Generic[BatchType]):
     def _open_epoch(self) -> None:
         self.batches = self.job.batches(self.counters.epoch)
         if not self.batches:
-            raise TrainingError(f"epoch {self.counters.epoch}: the training data make no batch.")
+            raise TrainingError(f"epoch {self.counters.epoch}: the training data yield no batches.")
         self.counters.epoch_length = len(self.batches)
 
     def _update(self) -> None:
@@ -292,7 +269,7 @@ class _Loop(Generic[BatchType]):
         try:
             loss_sum, tokens, norm, clipped = self.updater.update(batches, rate, counters.step + 1)
         except TrainingError as error:
-            raise self._spoiled(str(error)) from error
+            raise self._non_finite_error(str(error)) from error
         counters.updated(loss_sum, tokens, norm, clipped)
         counters.learning_rate = rate
         counters.index = end
@@ -309,13 +286,12 @@ class _Loop(Generic[BatchType]):
     def _evaluate(self) -> None:
         counters = self.counters
         started = time.perf_counter()
-        scores = self._scores()
+        evaluation = self._evaluation()
         counters.evaluation_seconds = time.perf_counter() - started
-        loss = scores["loss"]
-        criterion = scores.pop("criterion", loss)
+        loss, criterion, scores = evaluation.loss, evaluation.criterion, evaluation.figures()
         for name, value in (("loss", loss), ("criterion", criterion)):
             if not math.isfinite(value):
-                raise self._spoiled(f"step {counters.step}: the validation {name} is {value}")
+                raise self._non_finite_error(f"step {counters.step}: the validation {name} is {value}")
         self.metrics = counters.metrics(scores)
         self.schedule.evaluated(criterion)
         better = counters.evaluation(loss, criterion)
@@ -331,13 +307,13 @@ class _Loop(Generic[BatchType]):
         if self.config.save_every is None and due:
             self._save()
 
-    def _scores(self) -> dict[str, float]:
+    def _evaluation(self) -> Evaluation:
         generators = pack_generators(self.updater.device)
         self.updater.model.eval()
         try:
             # Denormal numbers as in `recurra evaluate`.
             with torch.no_grad(), self.flush.suspended(), self.interrupt.breaking():
-                return {name: float(value) for name, value in self.job.evaluate().items()}
+                return self.job.evaluate()
         except Interrupted:
             # The evaluation is made again after resuming, with the same random numbers.
             unpack_generators(self.updater.device, generators, "the generators before the evaluation")
@@ -370,7 +346,7 @@ class _Loop(Generic[BatchType]):
         self.saved_time = time.perf_counter()
         self.saving_seconds = self.saved_time - started
 
-    def _spoiled(self, what: str) -> TrainingError:
+    def _non_finite_error(self, what: str) -> TrainingError:
         """The error that ends a run whose numbers are no longer finite."""
         if self.config.weights == "best" and self.best is not None:
             self.run.save_best(self.best)

@@ -18,6 +18,32 @@ from recurra.errors import RunError, StateError
 MODEL, OPTIMISER, CARRIED, GENERATOR = "model.", "optimiser.", "carried.", "generator."
 
 
+FORMAT = 2
+"""The format of `values.json`, under `format`; the first one had none."""
+
+
+def current_values(values: Mapping[str, Any], source: object) -> dict[str, Any]:
+    """The plain values of a resume state in the names of today, whichever version saved them.
+
+    Raises:
+        RunError: a later version saved them.
+    """
+    version = values.get("format", 1)
+    if version not in (1, FORMAT):
+        raise RunError(
+            f"{source}: values.json has format {version!r}, and this recurra reads 1 to {FORMAT}; "
+            "resume with the version that saved it, or a later one."
+        )
+    current = dict(values)
+    if version == 1:
+        current["environment"] = current.pop("surroundings", None)
+        for part in ("counters", "schedule"):
+            if isinstance(current.get(part), Mapping):
+                names = {"waited": "evaluations_since_best"}
+                current[part] = {names.get(name, name): value for name, value in current[part].items()}
+    return current
+
+
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Every parameter and persistent buffer by name; what is tied is named once.
 

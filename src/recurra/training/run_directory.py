@@ -6,10 +6,10 @@
     metrics.jsonl         one line per evaluation
     checkpoints/          <step>.safetensors, the last few
     plots/
-    resume/<step>/        tensors.safetensors, values.json: everything that training needs to go on
+    resume/<step>/        tensors.safetensors, values.json: everything that training needs to continue
     resume/latest         one line, the name of the complete folder
 
-A new run is built aside and renamed into place. A resume folder is written whole and flushed before
+A new run is built in a temporary folder and renamed into place. A resume folder is written whole and flushed before
 `latest` names it, and older ones go only afterwards. So a kill at any instant leaves either no
 directory, or one that opens with its last complete state. Nothing that is loaded can run code.
 """
@@ -28,7 +28,7 @@ from typing import Any
 
 from torch import Tensor
 
-from recurra.durable import flush_folder, write_aside, write_flushed
+from recurra.durable import flush_folder, write_atomic, write_flushed
 from recurra.errors import RunError, TrainingError
 from recurra.training.durable import (
     check_tensors,
@@ -46,7 +46,7 @@ TENSORS, VALUES = "tensors.safetensors", "values.json"
 
 @dataclass(frozen=True)
 class ResumeState:
-    """Everything that training needs to go on from where it stood.
+    """Everything that training needs to continue from where it was.
 
     Attributes:
         step: the number of updates made.
@@ -79,14 +79,14 @@ class RunDirectory:
         overwrite: bool = False,
         metrics: Sequence[Mapping[str, Any]] = (),
     ) -> RunDirectory:
-        """Build a new run aside and rename it into place.
+        """Build a new run in a temporary folder and rename it into place.
 
         Args:
             path: where the run will be; must be absent or an empty folder, or, with `overwrite`, a run.
             config: the resolved configuration, plain values (tuples become lists, paths strings).
             files: writes the vocabulary and whatever else belongs to the run into the folder it is given.
             weights: the first weights.
-            resume: the state at step 0; None for weights that no training goes on from.
+            resume: the state at step 0; None for weights that no training continues.
             overwrite: replace a run that is there already.
             metrics: what `metrics.jsonl` begins with.
 
@@ -95,25 +95,25 @@ class RunDirectory:
         """
         path = Path(path).resolve()
         check_free(path, overwrite)
-        aside = path.with_name(f".{path.name}.new")
+        temporary = path.with_name(f".{path.name}.new")
         try:
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
-            cls._build(aside, config, files, weights, resume, metrics)
-            _put_in_place(aside, path)
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            cls._build(temporary, config, files, weights, resume, metrics)
+            _put_in_place(temporary, path)
         except OSError as error:
             raise RunError(
                 f"{path}: could not create the run directory ({error.strerror or error}); make room, or "
                 "choose another folder."
             ) from error
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
         return cls.open(path)
 
     @classmethod
     def _build(
         cls,
-        aside: Path,
+        temporary: Path,
         config: Mapping[str, Any],
         files: Callable[[Path], object],
         weights: Mapping[str, Tensor],
@@ -123,15 +123,15 @@ class RunDirectory:
         import yaml
 
         text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-        write_aside(aside / CONFIG, text.encode())
-        files(aside)
+        write_atomic(temporary / CONFIG, text.encode())
+        files(temporary)
         for folder in (RESUME, CHECKPOINTS, PLOTS):
-            (aside / folder).mkdir()
-        write_aside(aside / METRICS, b"".join(map(_metrics_line, metrics)))
-        write_aside(aside / WEIGHTS, tensor_bytes(weights))
+            (temporary / folder).mkdir()
+        write_atomic(temporary / METRICS, b"".join(map(_metrics_line, metrics)))
+        write_atomic(temporary / WEIGHTS, tensor_bytes(weights))
         if resume is not None:
-            cls(aside, {})._write_resume(resume)
-        for file in aside.iterdir():
+            cls(temporary, {})._write_resume(resume)
+        for file in temporary.iterdir():
             _flush(file)
 
     @classmethod
@@ -195,7 +195,7 @@ class RunDirectory:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        write_aside(resume / LATEST, f"{folder.name}\n".encode())
+        write_atomic(resume / LATEST, f"{folder.name}\n".encode())
         for other in resume.iterdir():
             if other.is_dir() and other != folder:
                 shutil.rmtree(other)
@@ -235,7 +235,7 @@ class RunDirectory:
             TrainingError: the disk is full or refuses; the weights before stay.
         """
         with self._saving():
-            write_aside(self.path / WEIGHTS, tensor_bytes(tensors))
+            write_atomic(self.path / WEIGHTS, tensor_bytes(tensors))
 
     def load_weights(self) -> dict[str, Tensor]:
         """The weights to use, by parameter name.
@@ -260,7 +260,7 @@ class RunDirectory:
         with self._saving():
             folder.mkdir(exist_ok=True)
             if keep:
-                write_aside(folder / f"{step}.safetensors", tensor_bytes(tensors))
+                write_atomic(folder / f"{step}.safetensors", tensor_bytes(tensors))
             files = list(self.checkpoints().values())
             for old in files[: max(0, len(files) - keep)]:
                 old.unlink()
@@ -335,18 +335,18 @@ def check_free(path: str | Path, overwrite: bool = False) -> None:
         raise RunError(f"{path}: holds files that are not a run of recurra; choose another folder.")
     if not overwrite:
         raise RunError(
-            f"{path}: holds a run already; `recurra resume {path}` goes on with it, another folder or "
+            f"{path}: holds a run already; `recurra resume {path}` continues it, another folder or "
             "overwriting (--overwrite) starts anew."
         )
 
 
-def _put_in_place(aside: Path, path: Path) -> None:
+def _put_in_place(temporary: Path, path: Path) -> None:
     """Rename, having moved a run that is overwritten out of the way first."""
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
         path.rename(old)
-    aside.rename(path)
+    temporary.rename(path)
     flush_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 

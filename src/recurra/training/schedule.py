@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from recurra.errors import RunError
-from recurra.training.checks import check_name, check_number
-
-NAMES = ("constant", "linear", "cosine", "plateau", "step")
+from recurra.settings import check, setting
 
 
 @dataclass(frozen=True)
@@ -22,33 +20,25 @@ class ScheduleConfig:
     """How the learning rate changes (keys `schedule.*`).
 
     Attributes:
-        name: constant; linear or cosine, from the full rate down to `final`; step, times `factor` every
-            `every` epochs; plateau, times `factor` when `patience` evaluations were no better than the best.
+        name: constant; linear or cosine, from the full rate down to `final`; step, multiplied by `factor` at
+            intervals of `every` epochs; plateau, multiplied by `factor` when `patience` evaluations were no better
+            than the best.
         warmup_steps: updates over which the rate rises linearly from 0, with any schedule.
         final: of linear and cosine, the share of the rate at the end, in [0, 1].
         factor: of step and plateau, in (0, 1].
-        patience: of plateau, in evaluations, 1 or more.
-        every: of step, in epochs, above 0.
+        patience: of plateau, in evaluations.
+        every: of step, in epochs.
     """
 
     name: Literal["constant", "linear", "cosine", "plateau", "step"] = "cosine"
-    warmup_steps: int = 50
-    final: float = 0.0
-    factor: float = 0.1
-    patience: int = 2
-    every: float = 5.0
+    warmup_steps: int = setting(50, at_least=0)
+    final: float = setting(0.0, at_least=0, at_most=1)
+    factor: float = setting(0.1, above=0, at_most=1)
+    patience: int = setting(2, at_least=1)
+    every: float = setting(5.0, above=0)
 
     def __post_init__(self) -> None:
-        check_name("schedule.name", self.name, NAMES)
-        check_number(
-            "schedule.warmup_steps", self.warmup_steps, "0 or more", lambda steps: steps >= 0, whole=True
-        )
-        check_number("schedule.final", self.final, "a number in [0, 1]", lambda share: 0 <= share <= 1)
-        check_number("schedule.factor", self.factor, "a number in (0, 1]", lambda factor: 0 < factor <= 1)
-        check_number(
-            "schedule.patience", self.patience, "1 or more", lambda patience: patience >= 1, whole=True
-        )
-        check_number("schedule.every", self.every, "a number above 0", lambda epochs: epochs > 0)
+        check(self, "schedule")
 
 
 class Schedule:
@@ -58,7 +48,7 @@ class Schedule:
         self.config = config
         self.scale = 1.0
         self.best: float | None = None
-        self.waited = 0
+        self.evaluations_since_best = 0
 
     def factor(self, step: int, epoch: float, progress: float) -> float:
         """What the learning rate is multiplied with in the update that is about to be made.
@@ -83,16 +73,16 @@ class Schedule:
         if self.config.name != "plateau":
             return
         if self.best is None or criterion < self.best:
-            self.best, self.waited = criterion, 0
+            self.best, self.evaluations_since_best = criterion, 0
             return
-        self.waited += 1
-        if self.waited >= self.config.patience:
+        self.evaluations_since_best += 1
+        if self.evaluations_since_best >= self.config.patience:
             self.scale *= self.config.factor
-            self.waited = 0
+            self.evaluations_since_best = 0
 
     def pack(self) -> dict[str, Any]:
-        """What `unpack` needs to go on, as plain values."""
-        return {"scale": self.scale, "best": self.best, "waited": self.waited}
+        """What `unpack` needs to continue, as plain values."""
+        return {"scale": self.scale, "best": self.best, "evaluations_since_best": self.evaluations_since_best}
 
     def unpack(self, values: dict[str, Any], source: object) -> None:
         """Go on from packed values.
@@ -102,7 +92,10 @@ class Schedule:
         """
         try:
             best = values["best"]
-            self.scale, self.waited = float(values["scale"]), int(values["waited"])
+            self.scale, self.evaluations_since_best = (
+                float(values["scale"]),
+                int(values["evaluations_since_best"]),
+            )
             self.best = None if best is None else float(best)
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{source}: the schedule's values are damaged ({error}).") from error

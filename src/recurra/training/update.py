@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Generic, Protocol, Self, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from recurra.contracts import State
-from recurra.errors import ConfigError, TrainingError
+from recurra.contracts import Batch, State
+from recurra.errors import TrainingError
 from recurra.training.config import FitConfig
+from recurra.training.device import resolve_device
+from recurra.training.job import Job
 from recurra.training.optimiser import (
-    OptimiserConfig,
     build_optimiser,
     clip_by_norm_,
     clip_by_value_,
     gradient_norm,
 )
+from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.resume import (
     MODEL,
     model_tensors,
@@ -32,57 +33,8 @@ from recurra.training.resume import (
 )
 
 
-class AnyBatch(Protocol):
-    """What the loop knows of a batch: a `Batch`, a `PairBatch` or another one with these."""
-
-    @property
-    def tokens(self) -> int:
-        """The true number of targets."""
-        ...
-
-    @property
-    def continues(self) -> bool:
-        """Whether the state of the batch before is carried into this one."""
-        ...
-
-    def to(self, device: torch.device) -> Self:
-        """The batch on a device."""
-        ...
-
-
-BatchType = TypeVar("BatchType", bound=AnyBatch)
-
-
-class Job(Protocol[BatchType]):
-    """What is trained, on what, and how it is judged."""
-
-    @property
-    def model(self) -> nn.Module:
-        """What is trained."""
-        ...
-
-    def batches(self, epoch: int) -> Sequence[BatchType]:
-        """The batches of an epoch (0, 1, ...): a pure function of the seed and the epoch."""
-        ...
-
-    def loss(self, batch: BatchType, state: State | None) -> tuple[Tensor, int, State | None]:
-        """The sum of the batch's losses in nats, its `batch.tokens`, and the state to carry on."""
-        ...
-
-    def evaluate(self) -> dict[str, float]:
-        """Numbers by name: `loss`, the mean of nats per token, and whatever else there is.
-
-        `criterion`, if it is among them, is the number that is to fall (minus BLEU, say): it decides which
-        weights are the best, when patience ends and when a plateau is reached, and is not recorded. It is
-        given with every evaluation or with none; without it the loss decides.
-
-        Called in evaluation mode and without gradients.
-        """
-        ...
-
-
-class Updater(Generic[BatchType]):
-    """Changes a job's model: owns the optimiser and the carried state.
+class Updater:
+    """Changes a job's model: holds the optimiser and the carried state.
 
     Args:
         job: its model is moved to the device.
@@ -90,15 +42,15 @@ class Updater(Generic[BatchType]):
         optimiser: which one.
     """
 
-    def __init__(self, job: Job[BatchType], config: FitConfig, optimiser: OptimiserConfig) -> None:
-        self.job, self.config = job, config
+    def __init__(self, job: Job, config: FitConfig, optimiser: OptimiserConfig) -> None:
+        self.config = config
         self.device = resolve_device(config.device)
         self.model = job.model.to(self.device)
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(self.model, optimiser)
         self.carried: State | None = None
 
-    def update(self, batches: Sequence[BatchType], rate: float, step: int) -> tuple[float, int, float, bool]:
+    def update(self, batches: Sequence[Batch], rate: float, step: int) -> tuple[float, int, float, bool]:
         """One step of the optimiser, on the mean per token over all of `batches`.
 
         Args:
@@ -126,7 +78,7 @@ class Updater(Generic[BatchType]):
         self.optimiser.step()
         return loss_sum, tokens, norm_value, clipped
 
-    def _backward(self, batch: BatchType, tokens: int) -> Tensor:
+    def _backward(self, batch: Batch, tokens: int) -> Tensor:
         """Add one window's gradients of the mean over `tokens`; returns the sum of its losses."""
         if self.device.type != "cpu":
             batch = batch.to(self.device)
@@ -134,10 +86,10 @@ class Updater(Generic[BatchType]):
         with torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16"
         ):
-            loss, _, state = self.job.loss(batch, state)
+            loss, _, state = self.model(batch, state)
         (loss / max(tokens, 1)).backward()
         # A copy of its own lies in memory as the resumed one will: matrix products may round by layout.
-        self.carried = None if state is None else state.map(_own)
+        self.carried = None if state is None else state.map(_contiguous_copy)
         return loss.detach().double()
 
     def _clip(self, norm: float) -> bool:
@@ -165,19 +117,6 @@ class Updater(Generic[BatchType]):
         unpack_generators(self.device, tensors, source)
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device that `training.device` names; `auto` is CUDA where there is one.
-
-    Raises:
-        ConfigError: cuda is named and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("training.device: this torch sees no CUDA device; use cpu.")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def _check_finite(loss_sum: float, norm: float, step: int) -> None:
     if math.isfinite(loss_sum) and math.isfinite(norm):
         return
@@ -185,5 +124,5 @@ def _check_finite(loss_sum: float, norm: float, step: int) -> None:
     raise TrainingError(f"step {step}: {what}")
 
 
-def _own(tensor: Tensor) -> Tensor:
+def _contiguous_copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone(memory_format=torch.contiguous_format)
