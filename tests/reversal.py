@@ -6,10 +6,10 @@ import random
 from pathlib import Path
 
 from recurra.data.pairs import PairConfig
-from recurra.models.encoder_decoder import EncoderDecoderConfig
+from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.tasks.translate import EvaluationConfig, TranslateConfig
 from recurra.training.config import PairTrainingConfig
-from recurra.training.optimiser import OptimiserConfig
+from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
 
 WORDS = "abcdefg"
@@ -39,7 +39,7 @@ def config(train: Path, data=None, model=None, **training) -> TranslateConfig:
     return TranslateConfig(
         data=PairConfig(train=[str(train)], **(data or {})),
         model=EncoderDecoderConfig(**(sizes | (model or {}))),
-        evaluation=EvaluationConfig(metrics=["exact_match", "bleu"], force=True),
+        evaluation=EvaluationConfig(metrics=["exact_match", "bleu"], allow_tokenised=True),
         training=PairTrainingConfig(**(portions | training)),
         optimiser=OptimiserConfig(learning_rate=0.015),
         schedule=ScheduleConfig(warmup_steps=0),

@@ -16,14 +16,13 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
     from recurra.cells import Cell as Cell
     from recurra.contracts import (
         Batch as Batch,
-        PairBatch as PairBatch,
         State as State,
         Step as Step,
         Stepper as Stepper,
     )
     from recurra.data.pairs import PairConfig as PairConfig
     from recurra.data.text import TextConfig as TextConfig
-    from recurra.decode.beam import BeamConfig as BeamConfig
+    from recurra.decode.config import BeamConfig as BeamConfig
     from recurra.errors import (
         BackendError as BackendError,
         CellError as CellError,
@@ -39,25 +38,22 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
     from recurra.layers.recurrent import Recurrent as Recurrent
     from recurra.layers.regularisation import Regularisation as Regularisation
     from recurra.models.encoder_decoder import EncoderDecoder as EncoderDecoder
-    from recurra.models.language_model import (
-        LanguageModel as LanguageModel,
-        LanguageModelConfig as LanguageModelConfig,
-    )
+    from recurra.models.language_model import LanguageModel as LanguageModel
+    from recurra.models.language_model_config import LanguageModelConfig as LanguageModelConfig
     from recurra.models.translation_config import EncoderDecoderConfig as EncoderDecoderConfig
     from recurra.tasks.averaging import average as average
-    from recurra.tasks.language_run import LMRun as LMRun
     from recurra.tasks.life import load as load, resume as resume, train as train
     from recurra.tasks.lm import LMConfig as LMConfig
+    from recurra.tasks.run import Run as Run
     from recurra.tasks.translate import (
         EvaluationConfig as EvaluationConfig,
         TranslateConfig as TranslateConfig,
     )
-    from recurra.tasks.translation_run import TranslationRun as TranslationRun
     from recurra.training.config import (
         PairTrainingConfig as PairTrainingConfig,
         TrainingConfig as TrainingConfig,
     )
-    from recurra.training.optimiser import OptimiserConfig as OptimiserConfig
+    from recurra.training.optimiser_config import OptimiserConfig as OptimiserConfig
     from recurra.training.schedule import ScheduleConfig as ScheduleConfig
 
 __version__ = "0.1.0"
@@ -69,10 +65,10 @@ _HOMES = {
     name: home
     for home, names in {
         "recurra.cells": ("Cell",),
-        "recurra.contracts": ("Batch", "PairBatch", "State", "Step", "Stepper"),
+        "recurra.contracts": ("Batch", "State", "Step", "Stepper"),
         "recurra.data.pairs": ("PairConfig",),
         "recurra.data.text": ("TextConfig",),
-        "recurra.decode.beam": ("BeamConfig",),
+        "recurra.decode.config": ("BeamConfig",),
         "recurra.errors": (
             "BackendError",
             "CellError",
@@ -88,15 +84,15 @@ _HOMES = {
         "recurra.layers.regularisation": ("Regularisation",),
         "recurra.models.encoder_decoder": ("EncoderDecoder",),
         "recurra.models.translation_config": ("EncoderDecoderConfig",),
-        "recurra.models.language_model": ("LanguageModel", "LanguageModelConfig"),
-        "recurra.tasks.language_run": ("LMRun",),
+        "recurra.models.language_model": ("LanguageModel",),
+        "recurra.models.language_model_config": ("LanguageModelConfig",),
         "recurra.tasks.averaging": ("average",),
         "recurra.tasks.life": ("load", "resume", "train"),
         "recurra.tasks.lm": ("LMConfig",),
         "recurra.tasks.translate": ("EvaluationConfig", "TranslateConfig"),
-        "recurra.tasks.translation_run": ("TranslationRun",),
+        "recurra.tasks.run": ("Run",),
         "recurra.training.config": ("PairTrainingConfig", "TrainingConfig"),
-        "recurra.training.optimiser": ("OptimiserConfig",),
+        "recurra.training.optimiser_config": ("OptimiserConfig",),
         "recurra.training.schedule": ("ScheduleConfig",),
     }.items()
     for name in names

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import recurra
 from commands import fails, prints
 from recurra.errors import ConfigError, RunError
-from recurra.models.language_model import LanguageModelConfig
+from recurra.models.language_model_config import LanguageModelConfig
 from recurra.tasks.averaging import average
 from reversal import config, write_pairs
 
@@ -63,8 +63,8 @@ def test_weights_are_the_mean(run, made):
 def test_its_evaluation_is_recorded_beside_the_best_single_one(run, made):
     opened = recurra.load(made.directory.path)
     again = opened.evaluate(greedy=True)
-    assert made.figures["valid_loss"] == pytest.approx(again.loss.nats, rel=1e-6)
-    assert made.figures["valid_bleu"] == again.scores["bleu"].score
+    assert made.figures["valid_loss"] == pytest.approx(again.loss, rel=1e-6)
+    assert made.figures["valid_bleu"] == again.scores["bleu"].value
     assert set(made.figures) == {"valid_loss", "valid_perplexity", "valid_exact_match", "valid_bleu"}
     best = next(row for row in run.directory.metrics() if row["step"] == run.result.best_step)
     assert made.best_figures == {name: best[name] for name in made.figures}
@@ -82,7 +82,7 @@ def test_its_evaluation_is_recorded_beside_the_best_single_one(run, made):
 def test_it_is_used_as_any_run_but_not_resumed(run, made):
     opened = recurra.load(made.directory.path)
     assert opened.config == run.config
-    assert len(list(opened.translate(["a b", "c"]))) == 2
+    assert len(list(opened.predict(["a b", "c"]))) == 2
     with pytest.raises(RunError, match=r"is the mean of checkpoints of .*run; resume that run"):
         recurra.resume(made.directory.path)
     with pytest.raises(RunError, match="expected at least 2 checkpoints, got 0"):
@@ -166,7 +166,7 @@ def test_other_data_and_other_places_are_refused(copy, pairs, tmp_path):
     with pytest.raises(ConfigError, match="is the run to average"):
         average(copy, copy, overwrite=True)
     (copy / "metrics.jsonl").write_text("")
-    refuses(copy, tmp_path, "has no evaluation to hold the mean against")
+    refuses(copy, tmp_path, "has no evaluation to compare the mean with")
     (copy / "resume" / "12" / "values.json").write_text('{"counters": 3}')
     refuses(copy, tmp_path, "no mapping 'counters'")
 

@@ -12,21 +12,22 @@ import torch
 
 import recurra
 from recurra.cells import GRU, Cell
-from recurra.cli import main, train as cli_train
+from recurra.cli import main
 from recurra.data.corpus import TextConfig
 from recurra.errors import ConfigError, RunError
-from recurra.models.language_model import LanguageModelConfig
-from recurra.tasks.life import config_from_dict, plain_config
+from recurra.models.language_model_config import LanguageModelConfig
+from recurra.settings import plain
+from recurra.tasks.job import TaskJob
 from recurra.tasks.lm import LMConfig
-from recurra.tasks.task import TASKS, find_task, task_of
+from recurra.tasks.opened import config_from_dict
+from recurra.tasks.registry import TASKS, find_task, task_of
 from recurra.training.config import FitConfig, TrainingConfig
-from recurra.training.optimiser import OptimiserConfig
+from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
 from tasks import bigram
 from tasks.bigram import (
     BigramConfig,
     BigramModelConfig,
-    BigramRun,
     EvaluationConfig,
     LettersConfig,
     NoiseConfig,
@@ -44,7 +45,7 @@ class Mine(Cell):
 
 @pytest.fixture(autouse=True)
 def _bigrams_are_a_task(monkeypatch):
-    monkeypatch.setitem(TASKS, "bigram", bigram.__name__)
+    monkeypatch.setitem(TASKS, "bigram", bigram.ENTRY)
 
 
 @pytest.fixture
@@ -79,15 +80,15 @@ def resume_values(run):
 
 def test_a_model_without_a_cell_has_the_same_life(text, tmp_path, monkeypatch):
     whole = recurra.train(config(text), out=tmp_path / "whole")
-    original, calls = bigram.BigramJob.loss, []
+    original, calls = bigram.BigramModel.forward, []
 
-    def stopped(job, batch, state):
-        calls.append(1)
-        if len(calls) == 5:
+    def stopped(model, batch, state=None):
+        calls.append(model.training)
+        if model.training and sum(calls) == 5:
             os.kill(os.getpid(), signal.SIGINT)
-        return original(job, batch, state)
+        return original(model, batch, state)
 
-    monkeypatch.setattr(bigram.BigramJob, "loss", stopped)
+    monkeypatch.setattr(bigram.BigramModel, "forward", stopped)
     part = recurra.train(config(text), out=tmp_path / "part")
     assert part.result.interrupted
     resumed = recurra.resume(tmp_path / "part")
@@ -98,14 +99,14 @@ def test_a_model_without_a_cell_has_the_same_life(text, tmp_path, monkeypatch):
     assert set(task_file(whole)) == {"task", "format", "digests"}
     assert task_file(whole)["digests"] == resume_values(whole)["fingerprint"]
     assert set(resume_values(whole)["fingerprint"]) == {"data.train_source", "vocabulary"}
-    assert "backend" not in resume_values(whole)["surroundings"]
+    assert "backend" not in resume_values(whole)["environment"]
     text.unlink()
     loaded = recurra.load(tmp_path / "part")  # the data files are not read
-    assert isinstance(loaded, BigramRun)
+    assert loaded.task is bigram.TASK
     assert not loaded.model.training
     assert (loaded.path, str(loaded.device), loaded.result) == (resumed.path, "cpu", None)
-    assert loaded.config["evaluation"] == {"aim": None}
-    assert torch.equal(loaded.scores(), resumed.scores())
+    assert loaded.config.evaluation == EvaluationConfig(None)
+    assert torch.equal(bigram.scores(loaded), bigram.scores(resumed))
 
 
 def test_a_cell_for_a_model_that_has_none_is_refused(text, tmp_path):
@@ -124,15 +125,15 @@ def test_several_recurrent_layers_have_one_cell_and_each_its_backend(text, tmp_p
     digest = recurra.cells.LSTM(2, 3).program.digest
     assert (task_file(run)["cell"], task_file(run)["program"]) == ("lstm", digest)
     assert resume_values(run)["fingerprint"]["model.cell"] == digest
-    assert resume_values(run)["surroundings"]["backend"] == "reference, vendor"
+    assert resume_values(run)["environment"]["backend"] == "reference, vendor"
 
 
-def test_an_own_cell_is_held_against_its_equations(text, tmp_path, capsys):
+def test_an_own_cell_is_checked_against_its_equations(text, tmp_path, capsys):
     run = recurra.train(config(text, "reference", steps=1), out=tmp_path / "run", cell=Mine)
-    assert (task_file(run)["cell"], run.config["model"]["cell"]) == ("Mine", "Mine")
+    assert (task_file(run)["cell"], run.config.model.cell) == ("Mine", "Mine")
     with pytest.raises(RunError, match=r"'Mine' is not built in; name its code"):
         recurra.load(tmp_path / "run")
-    assert torch.equal(recurra.load(tmp_path / "run", cell=Mine).scores(), run.scores())
+    assert torch.equal(bigram.scores(recurra.load(tmp_path / "run", cell=Mine)), bigram.scores(run))
     assert capsys.readouterr().err.count("equations") == 0
     with pytest.raises(RunError, match=r"equations of cell 'Mine' are not those .*resume with the original"):
         recurra.resume(tmp_path / "run", cell=GRU)
@@ -148,10 +149,10 @@ def test_a_run_starts_with_the_weights_and_the_vocabulary_of_another(text, tmp_p
     started = config(fewer, steps=1, start_from=str(tmp_path / "first"))
     started = replace(started, optimiser=OptimiserConfig(learning_rate=1e-9))
     second = recurra.train(started, out=tmp_path / "second")
-    assert "g" in second.vocabulary  # of "dog", which only the first run's text has
+    assert "g" in second.vocabularies["letters"].symbols  # of "dog", which only the first run's text has
     for name, value in first.model.state_dict().items():
         torch.testing.assert_close(second.model.state_dict()[name], value, rtol=0.0, atol=1e-6)
-    assert second.config["training"]["start_from"] == str((tmp_path / "first").resolve())
+    assert second.directory.config["training"]["start_from"] == str((tmp_path / "first").resolve())
     shutil.rmtree(tmp_path / "first")  # needed no more
     assert recurra.resume(tmp_path / "second").result.step == 1
 
@@ -180,7 +181,7 @@ def test_a_run_that_does_not_fit_is_not_started_from(text, tmp_path):
         ),
         out=tmp_path / "lm",
     )
-    refused(ConfigError, "expected a run of the task bigram, got one of lm", path="lm")
+    refused(ConfigError, "lm is a language model; expected a table of letters", path="lm")
     assert (tmp_path / "first" / "model.safetensors").read_bytes() == kept
     assert not (tmp_path / "second").exists()
 
@@ -193,9 +194,8 @@ def test_the_criterion_decides_which_weights_are_used(text, tmp_path):
     run = recurra.train(config(text, aim=aim), out=tmp_path / "aim")
     assert by_loss.result.best_step == 9
     assert (run.result.best_step, run.result.best_loss) == (6, losses[2])
-    data = bigram.TASK.load_data(config(text), run.vocabulary)
-    with torch.no_grad():
-        assert bigram.TASK.job(run.model, data, config(text)).evaluate()["loss"] == losses[2]
+    data = bigram.TASK.load_data(config(text), run.vocabularies)
+    assert TaskJob(bigram.TASK, run.model, data, config(text)).evaluate().loss == losses[2]
     assert [row["valid_aimed"] for row in run.directory.metrics()] == [aim] * 5
     assert not any("criterion" in key for row in run.directory.metrics() for key in row)
 
@@ -226,14 +226,47 @@ def test_a_configuration_of_no_task_is_refused(tmp_path):
         recurra.train(LettersConfig(), out=tmp_path / "run")
 
 
-def test_the_command_line_resumes_any_task_and_uses_only_its_own(text, tmp_path, capsys, monkeypatch):
-    assert set(cli_train.NEXT) == set(TASKS) - {"bigram"}
-    monkeypatch.setitem(cli_train.NEXT, "bigram", "`look at {run}`")
-    recurra.train(config(text, steps=1), out=tmp_path / "run")
-    assert main(["resume", str(tmp_path / "run")]) == 0
-    assert f"is complete; `look at {(tmp_path / 'run').resolve()}`." in capsys.readouterr().err
-    assert main(["sample", str(tmp_path / "run")]) == 2
-    assert "expected a run of the task 'lm', got one of 'bigram'" in capsys.readouterr().err
+def test_the_command_line_uses_any_task(text, tmp_path, capsys):
+    recurra.train(config(text, "reference", steps=1), out=tmp_path / "run")
+    run = str(tmp_path / "run")
+
+    def prints(*arguments):
+        capsys.readouterr()
+        assert main(list(arguments)) == 0
+        return capsys.readouterr()
+
+    assert (
+        f"is complete; `recurra predict {tmp_path / 'run'}` gives the next letter"
+        in prints("resume", run).err
+    )
+    assert json.loads(prints("evaluate", run, "--json").out)["tokens"] == len(TEXT) - 1
+    assert (
+        json.loads(prints("evaluate", run, "--json", "--data.test", str(text)).out)["tokens"] == len(TEXT) - 1
+    )
+    (text.parent / "lines").write_text("th\nca\n")
+    lines = prints("predict", run, str(text.parent / "lines"), "--capital").out.splitlines()
+    assert len(lines) == 2
+    assert all(line == line.upper() for line in lines)
+    record = json.loads(prints("predict", run, str(text.parent / "lines"), "--json").out.splitlines()[0])
+    assert set(record) == {"text", "next"}
+    for view in (["gates", "--text", "the cat"], ["gates"], ["gradients", "--length", "20"], ["table"]):
+        assert prints("inspect", view[0], run, *view[1:]).out
+    assert json.loads(prints("inspect", "table", run, "--json").out) == {"size": 17}
+    assert main(["sample", run]) == 2
+    assert "sample: a model of the task bigram gives no sequence to sample" in capsys.readouterr().err
+    assert main(["inspect", "attention", run, "--source", "a"]) == 2
+    assert f"{run} is a table of letters, which has no view 'attention'" in capsys.readouterr().err
+    assert main(["score", run]) == 2
+    assert f"{run} is a table of letters; score needs a language model" in capsys.readouterr().err
+    assert main(["evaluate", run, "--beam-size", "3"]) == 2
+    assert f"--beam-size: {run} is a table of letters, which has no use for it" in capsys.readouterr().err
+
+
+def test_what_the_registry_says_is_so():
+    for name, entry in TASKS.items():
+        task = find_task(name)
+        assert set(task.views()) == set(entry.views)
+        assert task.name == name
 
 
 # -------------------------------------------------------------------- the configuration
@@ -242,16 +275,17 @@ def test_the_command_line_resumes_any_task_and_uses_only_its_own(text, tmp_path,
 def test_a_configuration_comes_back_from_plain_values(text, monkeypatch):
     monkeypatch.chdir(text.parent)
     original = BigramConfig(
-        data=LettersConfig(["text.txt"], ["a/../b.txt"], ["text.txt"], "text.txt"),
+        data=LettersConfig(["text.txt"], ["a/../b.txt"], kept=["text.txt"], trained="text.txt"),
         model=BigramModelConfig("gru", ("cpu",), NoiseConfig(0.125, (3, 7))),
         training=FitConfig(minutes=2, patience=3),
         evaluation=EvaluationConfig(0.5),
     )
-    values = plain_config(original)
+    values = plain(original)
     here = Path.cwd()
     assert values["data"] == {
         "train_source": [str(here / "text.txt")],
         "valid_target": [str(here / "b.txt")],
+        "test": [],
         "kept": ["text.txt"],
         "trained": "text.txt",
     }
@@ -274,13 +308,13 @@ def test_a_configuration_comes_back_from_plain_values(text, monkeypatch):
     ],
 )
 def test_a_foreign_configuration_is_refused(change, expected):
-    values = plain_config(BigramConfig()) | change
+    values = plain(BigramConfig()) | change
     with pytest.raises(RunError, match=rf"^there/config\.yaml: damaged or foreign \(.*{expected}"):
         config_from_dict(BigramConfig, values, "there")
 
 
 def test_a_section_must_be_there():
-    values = plain_config(BigramConfig())
+    values = plain(BigramConfig())
     del values["schedule"]
     with pytest.raises(RunError, match="no section 'schedule'"):
         config_from_dict(BigramConfig, values, "there")

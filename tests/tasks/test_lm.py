@@ -12,7 +12,8 @@ from recurra.cells import Cell
 from recurra.data.batches import evaluation_batches
 from recurra.errors import ConfigError, DataError, RunError
 from recurra.inspection.curves import plot_training
-from recurra.tasks.lm import score_split
+from recurra.models.language_model import LanguageModel
+from recurra.tasks.lm import TASK, LMEvaluateOptions
 from recurra.training.config import TrainingConfig
 
 TEXT = "the cat sat on the mat.\nthe dog sat on the log.\nwhere is the cat? on the mat.\n" * 12
@@ -50,6 +51,10 @@ def config(text, data=None, model=None, **training):
     )
 
 
+def nats(evaluation):
+    return evaluation.loss * evaluation.tokens
+
+
 def weights(run):
     return {name: value.clone() for name, value in run.model.state_dict().items()}
 
@@ -69,11 +74,11 @@ def test_train_load_sample_score_evaluate(text, tmp_path, data, model):
     assert run.result.reason == "steps"
     again = recurra.load(tmp_path / "run")
     line = "the cat sat."
-    (first,), (second,) = list(run.score([line])), list(again.score([line]))
+    (first,), (second,) = list(run.predict([line])), list(again.predict([line]))
     assert first == second
     assert first.perplexity == pytest.approx(math.exp(-first.log_prob / len(first.tokens)))
     assert again.sample("the", n=2, seed=3, max_length=9) == run.sample("the", n=2, seed=3, max_length=9)
-    assert run.evaluate().nats == pytest.approx(again.evaluate().nats, rel=1e-6)
+    assert run.evaluate().loss == pytest.approx(again.evaluate().loss, rel=1e-6)
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert records[-1]["step"] == 12
     titles = [axes.get_title(loc="left") for axes in plot_training(records).axes]
@@ -90,23 +95,23 @@ def test_notes_train_and_sample(tmp_path):
     assert run.evaluate().tokens == 7
     assert len(run.sample(n=1, max_length=5, seed=1)[0].splitlines()) == 5
     with pytest.raises(ConfigError, match="note sets"):
-        next(run.score(["60"]))
+        next(run.predict(["60"]))
 
 
 def test_interrupted_and_resumed_ends_with_the_same_weights(text, tmp_path):
     """With dropout, a schedule over the run, and the state carried in mid-epoch."""
     model = {"num_layers": 2, "dropout": 0.3}
     whole = recurra.train(config(text, model=model, steps=20, save_every=7), out=tmp_path / "whole")
-    original, steps = recurra.tasks.lm.LMJob.loss, []
+    original, steps = LanguageModel.forward, []
 
-    def interrupting(job, batch, state):
-        steps.append(1)
-        if len(steps) == 9:
+    def interrupting(model, batch, state=None):
+        steps.append(model.training)
+        if sum(steps) == 9:
             raise KeyboardInterrupt
-        return original(job, batch, state)
+        return original(model, batch, state)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recurra.tasks.lm.LMJob, "loss", interrupting)
+        patch.setattr(LanguageModel, "forward", interrupting)
         with pytest.raises(KeyboardInterrupt):
             recurra.train(config(text, model=model, steps=20, save_every=7), out=tmp_path / "part")
     resumed = recurra.resume(tmp_path / "part")
@@ -124,10 +129,10 @@ def test_resume_refuses_changed_data(text, tmp_path):
 
 def test_a_users_own_cell_is_named_by_the_caller(text, tmp_path, capsys):
     run = recurra.train(config(text), out=tmp_path / "run", cell=MyCell)
-    assert run.config["model"]["cell"] == "MyCell"
+    assert run.config.model.cell == "MyCell"
     with pytest.raises(RunError, match=r"--model\.cell FILE\.py:MyCell"):
         recurra.load(tmp_path / "run")
-    assert list(recurra.load(tmp_path / "run", cell=MyCell).score(["on"])) == list(run.score(["on"]))
+    assert list(recurra.load(tmp_path / "run", cell=MyCell).predict(["on"])) == list(run.predict(["on"]))
     with pytest.raises(RunError, match="equations"):
         recurra.resume(tmp_path / "run", cell=OtherCell)
     recurra.load(tmp_path / "run", cell=OtherCell)
@@ -138,39 +143,39 @@ def test_evaluation_counts_every_token_and_does_not_depend_on_the_window(text, t
     run = recurra.train(config(text), out=tmp_path / "run")
     held_out = TEXT[int(0.9 * len(TEXT)) :]
     score = run.evaluate()
-    assert score.tokens == score.characters == len(held_out)
+    assert score.tokens == score.counts["characters"] == len(held_out)
     other = tmp_path / "held_out.txt"
     other.write_text(held_out)
-    assert run.evaluate([str(other)]).nats_sum == pytest.approx(score.nats_sum, rel=1e-6)
+    assert nats(run.evaluate({"test": [other]})) == pytest.approx(nats(score), rel=1e-6)
     other.write_text(TEXT * 3)  # long enough for several streams
     cases.randomise(run.model.double(), scale=2.0)  # so that it matters what a stream begins with
-    long = recurra.data.corpus.load_test([other], config(text).data, run.vocabulary)
+    long = recurra.data.corpus.load_test([other], config(text).data, run.vocabularies)
     by_hand, state = 0.0, None
     for batch in evaluation_batches(long, 1, window=7):
-        loss, _, state = run.model.loss(batch, state)
+        loss, _, state = run.model(batch, state)
         by_hand += loss.item()
-    assert run.evaluate([str(other)]).nats_sum == pytest.approx(by_hand, rel=1e-5)
-    in_streams = score_split(run.model, long, run.vocabulary, streams=3)
+    assert nats(run.evaluate({"test": [other]})) == pytest.approx(by_hand, rel=1e-5)
+    in_streams = TASK.evaluate(run.model, long, run.config, run.vocabularies, LMEvaluateOptions(3))
     assert in_streams.tokens == 3 * len(TEXT)
-    assert abs(in_streams.nats_sum - by_hand) > 1e-4 * by_hand
+    assert abs(nats(in_streams) - by_hand) > 1e-4 * by_hand
 
 
 def test_the_tokens_of_lines_are_those_of_the_text_and_not_the_padding(text, tmp_path):
     run = recurra.train(config(text, {"layout": "lines"}), out=tmp_path / "run")
     other = tmp_path / "ragged.txt"
     other.write_text("the cat\n\non\nwhere is the dog? on the log, on the mat.\na\n")
-    score = run.evaluate([str(other)])
-    assert score.tokens == score.characters == len(other.read_text())
-    alone = list(run.score(other.read_text().splitlines()))
-    assert score.nats_sum == pytest.approx(-sum(line.log_prob for line in alone), rel=1e-5)
+    score = run.evaluate({"test": [other]})
+    assert score.tokens == score.counts["characters"] == len(other.read_text())
+    alone = list(run.predict(other.read_text().splitlines()))
+    assert nats(score) == pytest.approx(-sum(line.log_prob for line in alone), rel=1e-5)
 
 
 def test_scores_do_not_depend_on_their_neighbours(text, tmp_path):
     run = recurra.train(config(text, {"layout": "lines"}), out=tmp_path / "run")
     lines = ["the cat", "", "a dog sat on the mat with the cat", "é"]
-    together = list(run.score(lines, batch_size=4))
+    together = list(run.predict(lines))
     for line, score in zip(lines, together, strict=True):
-        (alone,) = run.score([line])
+        (alone,) = run.predict([line])
         assert alone.token_log_probs == pytest.approx(score.token_log_probs, rel=1e-4, abs=1e-5)
     assert [score.unknown for score in together] == [0, 0, 0, 1]
     assert together[1].tokens == ["<eos>"]
@@ -189,11 +194,11 @@ def test_what_is_unknown_is_never_drawn(text, tmp_path):
     """However probable the model finds it."""
     data = {"vocabulary": "words", "minimum_count": 20}
     run = recurra.train(config(text, data), out=tmp_path / "run")
-    assert "<unk>" in run.vocabulary.symbols
+    assert "<unk>" in run.vocabularies["text"].symbols
     with torch.no_grad():
-        run.model.output_bias[run.vocabulary.unknown] = 20.0
+        run.model.output_bias[run.vocabularies["text"].unk_id] = 20.0
     assert not any("<unk>" in sample for sample in run.sample(n=4, max_length=20, seed=1))
-    assert next(run.score(["unheard of"])).unknown == 2
+    assert next(run.predict(["unheard of"])).unknown == 2
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,18 @@ import torch
 
 import recurra
 from recurra.cells import Cell
-from recurra.contracts import PairBatch
+from recurra.contracts import Batch
+from recurra.data.pair_vocabularies import encode_line
 from recurra.decode import BeamConfig, Hypothesis
 from recurra.errors import ConfigError, DataError, RunError, ShapeError
 from recurra.metrics.by_name import METRICS, score_outputs
-from recurra.tasks import translation_run
-from recurra.tasks.translate import TASK, EvaluationConfig, TranslateJob
+from recurra.models.encoder_decoder import EncoderDecoder
+from recurra.tasks import translation_search, translations
+from recurra.tasks.job import TaskJob
+from recurra.tasks.opened import OpenedRun
+from recurra.tasks.translate import TASK, EvaluationConfig
 from reversal import config, reverse, write_pairs
+from translating import evaluate, scored, translate
 
 TINY = {"hidden_size": 6, "embedding_size": 5, "backend": "reference"}
 LINES = ["a b c", "", "g", "d zzz e f", "  \t", "b a", "c c d e f", "f name b", "a b c d e f g a b"]
@@ -49,7 +54,7 @@ def trained(folder):
 
 @pytest.fixture(scope="module")
 def corpus(trained):
-    return TASK.load_data(trained.settings, trained.vocabularies)
+    return TASK.load_data(trained.config, trained.vocabularies)
 
 
 @pytest.fixture
@@ -76,7 +81,7 @@ def test_reversal_is_learned(trained):
     assert trained.result.metrics["valid_loss"] < 0.2
     draw = random.Random(8)
     lines = [" ".join(draw.sample("abcdefg", 4)) for _ in range(40)]
-    right = [one.outputs[0].text == reverse(one.source) for one in trained.translate(lines)]
+    right = [one.outputs[0].text == reverse(one.source) for one in translate(trained, lines)]
     assert sum(right) > 32
 
 
@@ -84,7 +89,7 @@ def test_the_weights_of_the_best_score_are_kept(trained):
     scores = {row["step"]: row["valid_exact_match"] for row in trained.directory.metrics()}
     assert len(scores) > 2
     assert min(scores.values()) < max(scores.values()) == scores[trained.result.best_step]
-    kept = trained.evaluate(greedy=True).scores["exact_match"].score
+    kept = evaluate(trained, greedy=True).scores["exact_match"].value
     assert kept == max(scores.values())
 
 
@@ -95,17 +100,20 @@ def test_the_criterion_is_lower_where_a_score_is_better(trained, corpus, metric)
     with torch.no_grad():
         for parameter in worse.model.parameters():
             parameter.mul_(0.5)
-    evaluation = EvaluationConfig(metrics=[metric, "exact_match"], force=True)
-    settings = dataclasses.replace(trained.settings, evaluation=evaluation)
-    good, bad = (TranslateJob(run.model, corpus, settings).evaluate() for run in (trained, worse))
-    assert good["criterion"] < bad["criterion"]
-    assert abs(good["criterion"]) == good[metric] != bad[metric] == abs(bad["criterion"])
+    evaluation = EvaluationConfig(metrics=[metric, "exact_match"], allow_tokenised=True)
+    settings = dataclasses.replace(trained.config, evaluation=evaluation)
+    good, bad = (TaskJob(TASK, run.model, corpus, settings).evaluate() for run in (trained, worse))
+    assert good.criterion < bad.criterion
+    good_score, bad_score = good.scores[metric].value, bad.scores[metric].value
+    assert abs(good.criterion) == good_score != bad_score == abs(bad.criterion)
 
 
 def test_the_loss_is_the_criterion_where_it_is_asked_for(trained, corpus):
     evaluation = EvaluationConfig(metrics=["exact_match"], best="loss")
-    settings = dataclasses.replace(trained.settings, evaluation=evaluation)
-    assert set(TranslateJob(trained.model, corpus, settings).evaluate()) == {
+    settings = dataclasses.replace(trained.config, evaluation=evaluation)
+    evaluation = TaskJob(TASK, trained.model, corpus, settings).evaluate()
+    assert evaluation.criterion == evaluation.loss
+    assert set(evaluation.figures()) == {
         "loss",
         "perplexity",
         "exact_match",
@@ -115,11 +123,11 @@ def test_the_loss_is_the_criterion_where_it_is_asked_for(trained, corpus):
 def test_a_loaded_run_is_the_trained_one(trained, pairs):
     again = recurra.load(trained.path)
     both = [
-        [[(one.text, one.log_prob) for one in line.outputs] for line in run.translate(LINES)]
+        [[(one.text, one.log_prob) for one in line.outputs] for line in translate(run, LINES)]
         for run in (trained, again)
     ]
     assert both[0] == both[1]
-    assert trained.evaluate([str(pairs)]).as_dict() == again.evaluate([str(pairs)]).as_dict()
+    assert evaluate(trained, [str(pairs)]).as_dict() == evaluate(again, [str(pairs)]).as_dict()
     assert (trained.path / "plots" / "training.png").stat().st_size > 5000
 
 
@@ -128,16 +136,16 @@ def test_interrupted_and_resumed_ends_with_the_same_weights(pairs, tmp_path):
     model = {"hidden_size": 10, "dropout": 0.3, "scheduled_sampling": 0.3, "backend": "reference"}
     settings = config(pairs, model=model, batch_tokens=80, steps=9, save_every=4, evaluate_every=3)
     whole = recurra.train(settings, out=tmp_path / "whole")
-    original, steps = TranslateJob.loss, []
+    original, steps = EncoderDecoder.forward, []
 
-    def interrupting(job, batch, state):
-        steps.append(1)
-        if len(steps) == 7:
+    def interrupting(model, batch, state=None):
+        steps.append(model.training)
+        if sum(steps) == 7:
             raise KeyboardInterrupt
-        return original(job, batch, state)
+        return original(model, batch, state)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TranslateJob, "loss", interrupting)
+        patch.setattr(EncoderDecoder, "forward", interrupting)
         with pytest.raises(KeyboardInterrupt):
             recurra.train(settings, out=tmp_path / "part")
     resumed = recurra.resume(tmp_path / "part")
@@ -159,8 +167,8 @@ def test_a_users_own_cell_is_named_by_the_caller(pairs, tmp_path, capsys):
     with pytest.raises(RunError, match=r"--model\.cell FILE\.py:Leaky"):
         recurra.load(tmp_path / "run")
     again = recurra.load(tmp_path / "run", cell=Leaky)
-    assert [one.outputs[0].log_prob for one in again.translate(["a b"])] == [
-        one.outputs[0].log_prob for one in run.translate(["a b"])
+    assert [one.outputs[0].log_prob for one in translate(again, ["a b"])] == [
+        one.outputs[0].log_prob for one in translate(run, ["a b"])
     ]
     with pytest.raises(RunError, match="equations"):
         recurra.resume(tmp_path / "run", cell=Stiff)
@@ -203,10 +211,10 @@ def test_files_of_different_length_leave_no_run(tmp_path):
 
 @pytest.mark.parametrize("how", [{"beam": BeamConfig(3, n_best=2)}, {"greedy": True}])
 def test_neighbours_and_their_order_change_nothing(double, monkeypatch, how):
-    monkeypatch.setattr(translation_run, "SOURCES_AT_ONCE", 3)
-    together = list(double.translate(LINES, **how))
-    backwards = list(double.translate(LINES[::-1], **how))[::-1]
-    alone = [next(double.translate([line], **how)) for line in LINES]
+    monkeypatch.setattr(translation_search, "SOURCES_AT_ONCE", 3)
+    together = list(translate(double, LINES, **how))
+    backwards = list(translate(double, LINES[::-1], **how))[::-1]
+    alone = [next(translate(double, [line], **how)) for line in LINES]
     for one, *others in zip(together, backwards, alone, strict=True):
         for other in others:
             assert other.source == one.source
@@ -217,7 +225,7 @@ def test_neighbours_and_their_order_change_nothing(double, monkeypatch, how):
 
 
 def test_lines_stay_aligned(trained):
-    found = list(trained.translate(LINES))
+    found = list(translate(trained, LINES))
     assert [one.source for one in found] == LINES
     for number in (1, 4):
         assert found[number].tokens == []
@@ -229,8 +237,8 @@ def test_lines_stay_aligned(trained):
 
 
 def test_n_best_only_truncates(double):
-    wide = list(double.translate(LINES, BeamConfig(4, n_best=4)))
-    narrow = list(double.translate(LINES, BeamConfig(4, n_best=2)))
+    wide = list(translate(double, LINES, BeamConfig(4, n_best=4)))
+    narrow = list(translate(double, LINES, BeamConfig(4, n_best=2)))
     for all_four, first_two in zip(wide, narrow, strict=True):
         shown = [(one.text, one.score) for one in all_four.outputs]
         assert [(one.text, one.score) for one in first_two.outputs] == shown[:2]
@@ -240,7 +248,7 @@ def test_n_best_only_truncates(double):
 
 def test_greedy_keeps_to_the_limits(trained):
     def tokens(**limits):
-        (found,) = trained.translate(["a b c"], BeamConfig(**limits), greedy=True)
+        (found,) = translate(trained, ["a b c"], BeamConfig(**limits), greedy=True)
         return found.outputs[0].tokens
 
     assert len(tokens(min_length=6)) >= 6
@@ -257,9 +265,9 @@ def test_unknown_words_are_copied_from_where_the_attention_is(trained):
         words[number % 4] = f"person{number}"
         lines.append(" ".join(words))
     lines.append("a b c d e f person30 person31 person32")  # cut after the seventh word
-    copied = list(trained.translate(lines, copy_unknown=True))
+    copied = list(translate(trained, lines, copy_unknown=True))
     right = seen = 0
-    for one, plain in zip(copied, trained.translate(lines), strict=True):
+    for one, plain in zip(copied, translate(trained, lines), strict=True):
         output, words = one.outputs[0], one.source.split()[:7]
         assert output.tokens == plain.outputs[0].tokens
         expected = [
@@ -277,38 +285,39 @@ def test_the_end_of_a_cut_line_is_no_word_to_copy(trained, monkeypatch):
     """What attends to <eos> most copies the next best word, and never one that was cut off."""
     attention = torch.tensor([0.1, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.7]).repeat(2, 1)
     found = Hypothesis(torch.tensor([1, 0]), -1.0, -1.0, attention, True)
-    monkeypatch.setattr(translation_run, "search", lambda *_: iter([(0, [found])]))
-    (one,) = trained.translate(["a b c d e f g lost lost"], copy_unknown=True)
+    monkeypatch.setattr(translations, "search_lines", lambda *_: {0: [found]})
+    (one,) = translate(trained, ["a b c d e f g lost lost"], copy_unknown=True)
     assert one.outputs[0].text == "c"
 
 
-def test_an_ensemble_with_itself_is_the_model_and_another_member_counts(double, folder):
+def test_an_ensemble_with_itself_is_the_model_and_another_member_counts(double, folder, pairs):
     other = recurra.load(folder / "run")
     other.model.double()
-    alone = [one.outputs[0] for one in double.translate(LINES)]
-    same = [one.outputs[0] for one in double.translate(LINES, others=[other])]
+    alone = [one.outputs[0] for one in translate(double, LINES)]
+    same = [one.outputs[0] for one in translate(double, LINES, others=[other])]
     assert [one.tokens for one in same] == [one.tokens for one in alone]
     assert [one.log_prob for one in same] == pytest.approx([one.log_prob for one in alone], rel=1e-12)
     with torch.no_grad():
         for parameter in other.model.parameters():
             parameter.mul_(0.5)
-    mixed = [one.outputs[0] for one in double.translate(LINES, others=[other])]
+    mixed = [one.outputs[0] for one in translate(double, LINES, others=[other])]
     assert mixed[0].log_prob != pytest.approx(alone[0].log_prob, rel=1e-3)
-    scored = double.evaluate([str(folder / "pairs.tsv")], others=[other])
-    assert scored.outputs == [one.outputs[0].text for one in double.translate(scored.sources, others=[other])]
+    sources, outputs, _ = scored(evaluate(double, [pairs], others=[other]))
+    assert outputs == [one.outputs[0].text for one in translate(double, sources, others=[other])]
 
 
 def test_weights_that_are_not_numbers_are_said(double):
     with torch.no_grad():
         next(iter(double.model.parameters())).fill_(float("nan"))
     with pytest.raises(ShapeError, match="NaN"):
-        list(double.translate(["a b"]))
+        list(translate(double, ["a b"]))
 
 
 def untrained(trained, settings):
     """A run with new weights; it lies in the folder of the trained one."""
-    vocabularies = TASK.vocabulary_of(TASK.load_data(settings, None))
-    return TASK.open(trained.directory, settings, TASK.build_model(settings, vocabularies), vocabularies)
+    data = TASK.load_data(settings, None)
+    opened = OpenedRun(TASK, trained.directory, trained.opened.record, settings)
+    return recurra.Run(opened, TASK.build_model(settings, data.vocabularies, None), data)
 
 
 def test_what_a_run_cannot_do_is_refused_at_once(trained, pairs):
@@ -319,14 +328,14 @@ def test_what_a_run_cannot_do_is_refused_at_once(trained, pairs):
         ({"copy_unknown": True}, "copy_unknown: follows the attention"),
     ):
         with pytest.raises(ConfigError, match=message):
-            blind.translate([], **how)
+            translate(blind, [], **how)
     with pytest.raises(RunError, match="has other vocabularies than"):
-        trained.translate([], others=[blind])
+        translate(trained, [], others=[blind])
     with pytest.raises(RunError, match="has other vocabularies than"):
-        trained.evaluate(others=[blind])
+        evaluate(trained, others=[blind])
     spelling = untrained(trained, config(pairs, {"source_vocabulary": "characters"}, TINY))
     with pytest.raises(ConfigError, match="this run's symbols are characters and words"):
-        spelling.translate([], copy_unknown=True)
+        translate(spelling, [], copy_unknown=True)
 
 
 # -------------------------------------------------------------------- evaluate
@@ -338,35 +347,34 @@ def test_evaluation_scores_what_is_translated(double, tmp_path):
     rows = [("a b", "b a"), ("c d e", "e d c"), ("a b", "b b"), ("g zzz", "zzz g"), ("f", "f"), ("", "a")]
     test.write_text("".join(f"{source}\t{target}\n" for source, target in rows))
     for how in ({"beam": BeamConfig(2)}, {"greedy": True}):
-        found = double.evaluate([str(test)], **how)
-        assert found.sources == ["a b", "c d e", "g zzz", "f", ""]
-        assert found.references == [["b a", "b b"], ["e d c"], ["zzz g"], ["f"], ["a"]]
-        lines = [one.outputs[0].text for one in double.translate(found.sources, **how)]
-        assert found.outputs == lines
-        expected = score_outputs(["exact_match", "bleu"], lines, found.references, force=True)
-        assert {name: score.score for name, score in found.scores.items()} == {
-            name: score.score for name, score in expected.items()
+        found = evaluate(double, [str(test)], **how)
+        sources, outputs, references = scored(found)
+        assert sources == ["a b", "c d e", "g zzz", "f", ""]
+        assert references == [["b a", "b b"], ["e d c"], ["zzz g"], ["f"], ["a"]]
+        lines = [one.outputs[0].text for one in translate(double, sources, **how)]
+        assert outputs == lines
+        expected = score_outputs(["exact_match", "bleu"], lines, references, allow_tokenised=True)
+        assert {name: found.scores[name].value for name in expected} == {
+            name: score.value for name, score in expected.items()
         }
     by_hand, vocabularies = 0.0, double.vocabularies
     for source, target in rows[:-1]:
         sides = [torch.from_numpy(ids)[None] for ids in (
-            vocabularies.encode_source(source)[0], vocabularies.encode_target(target)[0]
+            encode_line(vocabularies["source"], source)[0], encode_line(vocabularies["target"], target)[0]
         )]  # fmt: skip
         lengths = [torch.tensor([ids.shape[1]]) for ids in sides]
-        loss, tokens = double.model.loss(
-            PairBatch(sides[0], lengths[0], sides[1], lengths[1], int(lengths[1]))
-        )
+        loss, tokens, _ = double.model(Batch(sides[0], sides[1], int(lengths[1]), lengths[0], lengths[1]))
         assert tokens == len(target.split()) + 1
         by_hand += float(loss.detach())
-    assert found.loss.nats_sum == pytest.approx(by_hand, rel=1e-12)
-    assert found.loss.tokens == 15
+    assert found.loss * found.tokens == pytest.approx(by_hand, rel=1e-12)
+    assert found.tokens == 15
 
 
 def test_evaluation_without_files_takes_the_validation_pairs(trained):
-    found = trained.evaluate(greedy=True)
+    found = evaluate(trained, greedy=True)
     best = {row["step"]: row for row in trained.directory.metrics()}[trained.result.best_step]
-    assert found.loss.nats == pytest.approx(best["valid_loss"], rel=1e-6)
-    assert found.scores["exact_match"].score == best["valid_exact_match"]
+    assert found.loss == pytest.approx(best["valid_loss"], rel=1e-6)
+    assert found.scores["exact_match"].value == best["valid_exact_match"]
 
 
 def test_an_unknown_tokeniser_is_refused_before_anything_is_written(pairs, tmp_path):

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from recurra.cells import Cell
-from recurra.durable import write_aside
+from recurra.durable import finite
 from recurra.errors import ConfigError, RunError
-from recurra.tasks.life import AVERAGED, TASK_FILE, open_run, rebuild_model
+from recurra.settings import plain
+from recurra.tasks.job import TaskJob
+from recurra.tasks.life import AVERAGED, digests_of, rebuild_model, write_files
+from recurra.tasks.opened import FORMAT, OpenedRun, open_run
 from recurra.training.counters import Counters
-from recurra.training.durable import json_bytes, read_json, read_tensors
-from recurra.training.loop import Job, resolve_device
-from recurra.training.resume import apply_weights, check_fingerprint, model_tensors
+from recurra.training.device import resolve_device
+from recurra.training.durable import read_json, read_tensors
+from recurra.training.resume import apply_weights, check_fingerprint, current_values, model_tensors
 from recurra.training.run_directory import RESUME, VALUES, RunDirectory, check_free
 
 VALID = "valid_"
@@ -29,7 +31,7 @@ class Average:
     """What `average` made.
 
     Attributes:
-        task: the name of the runs' task.
+        source: the run it was made from.
         directory: the new run.
         steps: of the checkpoints it is the mean of.
         figures: its validation, named as in `metrics.jsonl`.
@@ -37,7 +39,7 @@ class Average:
         best_figures: that evaluation.
     """
 
-    task: str
+    source: OpenedRun
     directory: RunDirectory
     steps: list[int]
     figures: dict[str, float]
@@ -64,7 +66,8 @@ def average(
         RunError: there are fewer than two checkpoints, one is damaged, the run was never evaluated, or its data
             have changed since.
     """
-    task, directory, config = open_run(path)
+    opened = open_run(path)
+    directory, config = opened.directory, opened.config
     if Path(out).resolve() == directory.path.resolve():
         raise ConfigError(f"out: {out} is the run to average; choose another folder.")
     check_free(out, overwrite)
@@ -75,25 +78,20 @@ def average(
             "--training.keep 5 to have some to average."
         )
     best_step, best = _best_evaluation(directory)
-    data = task.load_data(config, task.load_vocabulary(directory.path))
-    vocabulary = task.vocabulary_of(data)
-    record = read_json(directory.path / TASK_FILE)
-    check_fingerprint(record.get("digests", {}), task.digests(data), directory.path)
-    model = rebuild_model(task, directory, config, vocabulary, cell, strict=False)
+    data = opened.task.load_data(config, opened.vocabularies)
+    check_fingerprint(opened.record.get("digests", {}), digests_of(data), directory.path)
+    model = rebuild_model(opened, cell, strict=False)
     apply_weights(model, mean_weights(model, checkpoints.values()), directory.path)
-    model.to(resolve_device(config.training.device))
-    figures = _evaluate(task.job(model, data, config), model)
+    model.to(resolve_device(config.training.device)).eval()
+    evaluation = TaskJob(opened.task, model, data, config).evaluate()
+    figures = {VALID + name: value for name, value in evaluation.figures().items()}
     steps = list(checkpoints)
-    record[AVERAGED] = {"run": str(directory.path.resolve()), "steps": steps}
-
-    def write_files(folder: Path) -> None:
-        task.save_vocabulary(vocabulary, folder)
-        write_aside(folder / TASK_FILE, json_bytes(record))
-
-    line = {"step": steps[-1], **_plain(figures), AVERAGED: steps, "best": {"step": best_step, **best}}
-    weights = model_tensors(model)
-    created = RunDirectory.create(out, directory.config, write_files, weights, None, overwrite, [line])
-    return Average(task.name, created, steps, figures, best_step, best)
+    made_of = {"run": str(directory.path.resolve()), "steps": steps}
+    record = opened.record | {"format": FORMAT, AVERAGED: made_of}
+    line = {"step": steps[-1], **finite(figures), AVERAGED: steps, "best": {"step": best_step, **best}}
+    files, weights = partial(write_files, record, data), model_tensors(model)
+    created = RunDirectory.create(out, plain(config), files, weights, None, overwrite, [line])
+    return Average(opened, created, steps, figures, best_step, best)
 
 
 def mean_weights(model: nn.Module, files: Iterable[Path]) -> dict[str, Tensor]:
@@ -119,19 +117,10 @@ def mean_weights(model: nn.Module, files: Iterable[Path]) -> dict[str, Tensor]:
     return {name: (total / count).to(model_tensors(model)[name].dtype) for name, total in sums.items()}
 
 
-@torch.no_grad()
-def _evaluate(job: Job[Any], model: nn.Module) -> dict[str, float]:
-    """What the job's evaluation says of the model, named as in `metrics.jsonl`."""
-    model.eval()
-    scores = job.evaluate()
-    scores.pop("criterion", None)
-    return {VALID + name: float(value) for name, value in scores.items()}
-
-
 def _best_evaluation(directory: RunDirectory) -> tuple[int, dict[str, Any]]:
     """The step of the run's best evaluation, and its figures."""
     folder = directory.path / RESUME / directory.latest
-    values = read_json(folder / VALUES).get("counters")
+    values = current_values(read_json(folder / VALUES), folder).get("counters")
     if not isinstance(values, dict):
         raise RunError(f"{folder}: values.json has no mapping 'counters'; damaged or foreign.")
     step = Counters.unpack(values, folder).best_step
@@ -139,11 +128,6 @@ def _best_evaluation(directory: RunDirectory) -> tuple[int, dict[str, Any]]:
         if step is not None and row.get("step") == step:
             return step, {name: value for name, value in row.items() if name.startswith(VALID)}
     raise RunError(
-        f"{directory.path}: has no evaluation to hold the mean against; `recurra resume {directory.path}` goes on "
+        f"{directory.path}: has no evaluation to compare the mean with; `recurra resume {directory.path}` continues "
         "to one."
     )
-
-
-def _plain(figures: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN and no infinity."""
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}

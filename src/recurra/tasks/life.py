@@ -1,7 +1,9 @@
 """The life that every task shares: train, resume, load.
 
-A task says what is particular to it (its configuration, its files, its model, what its run is good for);
-the rest is here: the run directory, what a resumed run is held against, and the weights to use.
+A task says what is particular to it (its configuration, its files, its model, its predictions); the rest is here.
+`train` reads the data, builds the model, and hands both to the training loop, which makes and fills the run.
+`resume` opens a run, reads its data again, checks that they and the equations are those it began with,
+and continues. `load` opens a run without its data. All three return a `Run`.
 """
 
 from __future__ import annotations
@@ -9,27 +11,34 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 import torch
 from torch import nn
 
 from recurra.cells import CELLS, Cell
-from recurra.durable import write_aside
+from recurra.cells.drawing import not_drawing
+from recurra.data.dataset import Dataset
+from recurra.durable import write_atomic
 from recurra.errors import ConfigError, RunError
 from recurra.layers.recurrent import Recurrent
+from recurra.settings import plain
+from recurra.tasks.job import TaskJob
+from recurra.tasks.opened import FORMAT, TASK_FILE, OpenedRun, open_run
+from recurra.tasks.registry import TASKS, find_task, task_of
 from recurra.tasks.run import Run
-from recurra.tasks.task import TASKS, AnyTask, Config, TaskConfig, find_task, task_of
-from recurra.training.durable import json_bytes, read_json
-from recurra.training.loop import Result, fit, initial_state, resolve_device
+from recurra.tasks.task import AnyTask, Config, TaskConfig
+from recurra.training.device import resolve_device
+from recurra.training.durable import json_bytes
+from recurra.training.job import Settings
+from recurra.training.loop import Result, fit
 from recurra.training.resume import apply_weights, model_tensors
-from recurra.training.run_directory import RunDirectory, check_free
+from recurra.training.run_directory import ResumeState, RunDirectory, check_free
 
-TASK_FILE = "task.json"
 AVERAGED = "averaged"
 """The key of `task.json` under which a mean of checkpoints says what it is the mean of."""
-SPLITS = ("train", "valid", "test")
 
 
 def train(
@@ -37,8 +46,10 @@ def train(
     out: str | Path | None = None,
     cell: type[Cell] | None = None,
     overwrite: bool = False,
-) -> Any:
+) -> Run:
     """Train a model into a new run directory.
+
+        run = recurra.train(LMConfig(data=TextConfig(train=["poems.txt"])), out="runs/poems")
 
     Args:
         config: everything but the place; its class says which task it is. None: a language model with all
@@ -49,8 +60,8 @@ def train(
         overwrite: replace a run that is there.
 
     Returns:
-        The task's run (of a language model an `LMRun`), with the weights that `training.weights` names.
-        Ctrl-C ends it early: `run.result` says so, and `resume` goes on.
+        The run, with the weights that `training.weights` names. Ctrl-C ends it early: `run.result` says so, and
+        `resume` continues it.
 
     Raises:
         ConfigError, DataError, RunError, TrainingError: one line each that says what to do.
@@ -62,108 +73,69 @@ def train(
     config = _with_cell(config, cell)
     check_free(out, overwrite)
     device = resolve_device(config.training.device)
-    started = None if config.training.start_from is None else _Start(task, config.training.start_from, out)
-    data = task.load_data(config, None if started is None else started.vocabulary)
-    vocabulary = task.vocabulary_of(data)
+    source = None if config.training.start_from is None else _open_source(task, config, out)
+    data = task.load_data(config, None if source is None else source.vocabularies)
     torch.manual_seed(config.training.seed)
-    model = task.build_model(config, vocabulary, cell).to(device)
-    if started is not None:
-        started.give(model)
-    job = task.job(model, data, config)
-    job.batches(0)  # data that make none are refused before anything is written
-    record = _task_record(task, config, model, data, cell)
+    if source is None:
+        model = task.build_model(config, data.vocabularies, cell)
+    else:
+        model = _started_from(source, task, config, data, cell)
+    model.to(device)
+    program = program_digest(model)
+    _check_used(cell, program)
+    record = {
+        "task": task.name,
+        "format": FORMAT,
+        **_cell_record(config, program),
+        "digests": digests_of(data),
+    }
 
-    def write_files(folder: Path) -> None:
-        task.save_vocabulary(vocabulary, folder)
-        write_aside(folder / TASK_FILE, json_bytes(record))
+    made: list[RunDirectory] = []
 
-    parts = (config.training, config.optimiser, config.schedule)
-    known = _provenance(task, model, data)
-    start = initial_state(job, *parts, *known)
-    values = plain_config(config)
-    directory = RunDirectory.create(out, values, write_files, model_tensors(model), start, overwrite)
-    result = fit(job, *parts, directory, False, *known)
-    return _finish(task, directory, config, model, data, result)
+    def create(state: ResumeState) -> RunDirectory:
+        files = partial(write_files, record, data)
+        made.append(RunDirectory.create(out, plain(config), files, model_tensors(model), state, overwrite))
+        return made[0]
 
-
-class _Start:
-    """The run whose weights and vocabulary a new one starts with.
-
-    Args:
-        task: of the new run.
-        path: the run to start from.
-        out: the new run's folder.
-
-    Raises:
-        ConfigError: `out` is the run itself, or it is a run of another task.
-        RunError: it is missing or damaged.
-    """
-
-    def __init__(self, task: AnyTask, path: str, out: str | Path) -> None:
-        if Path(out).resolve() == Path(path).resolve():
-            raise ConfigError(f"out: {out} is the run to start from; choose another folder.")
-        own, self.directory, _ = open_run(path)
-        if own.name != task.name:
-            raise ConfigError(
-                f"training.start_from: expected a run of the task {task.name}, got one of {own.name}: {path}."
-            )
-        self.vocabulary = task.load_vocabulary(self.directory.path)
-
-    def give(self, model: nn.Module) -> None:
-        """Copy the run's weights into a new model.
-
-        Raises:
-            ConfigError: the model is not that run's.
-            RunError: the weights are missing or damaged.
-        """
-        path, weights = self.directory.path, self.directory.load_weights()
-        remedy = f"take its settings over with --config {path}/config.yaml"
-        recorded = read_json(path / TASK_FILE).get("program")
-        if recorded != _program_digest(model):
-            raise ConfigError(
-                f"training.start_from: the cells of {path} are not this model's, model.cell: {remedy}."
-            )
-        try:
-            apply_weights(model, weights, path)
-        except RunError as error:
-            raise ConfigError(
-                f"training.start_from: the weights do not fit this model ({error}); {remedy}."
-            ) from error
+    settings = _settings(config, model, data, program)
+    result = fit(TaskJob(task, model, data, config), settings, create)
+    return _finish(OpenedRun(task, made[0], record, config), model, data, result)
 
 
-def resume(path: str | Path, cell: type[Cell] | None = None) -> Any:
-    """Go on with a run from its last complete state, to the end that its configuration names.
+def resume(path: str | Path, cell: type[Cell] | None = None) -> Run:
+    """Continue a run from its last complete state, to the end that its configuration names.
 
     Args:
         path: the run directory.
         cell: the class of a run's own cell; not needed for built-in ones.
 
     Returns:
-        The task's run, as `train` does.
+        The run, as `train` does.
 
     Raises:
         RunError: the run is damaged, or the data or the cell's program have changed since; or it is a mean of
             checkpoints, which no training has led to.
     """
-    task, directory, config = open_run(path)
-    averaged = read_json(directory.path / TASK_FILE).get(AVERAGED)
+    opened = open_run(path)
+    task, config = opened.task, opened.config
+    averaged = opened.record.get(AVERAGED)
     if isinstance(averaged, dict):
         raise RunError(
-            f"{directory.path}: is the mean of checkpoints of {averaged.get('run')}; resume that run, and average "
-            "again."
+            f"{opened.path}: is the mean of checkpoints of {averaged.get('run')}; resume that run, and average again."
         )
-    data = task.load_data(config, task.load_vocabulary(directory.path))
+    data = task.load_data(config, opened.vocabularies)
     torch.manual_seed(config.training.seed)
-    model = rebuild_model(task, directory, config, task.vocabulary_of(data), cell, strict=True)
+    model = rebuild_model(opened, cell, strict=True)
     model.to(resolve_device(config.training.device))
-    job = task.job(model, data, config)
-    parts = (config.training, config.optimiser, config.schedule)
-    result = fit(job, *parts, directory, True, *_provenance(task, model, data))
-    return _finish(task, directory, config, model, data, result)
+    settings = _settings(config, model, data, program_digest(model))
+    result = fit(TaskJob(task, model, data, config), settings, opened.directory, resume=True)
+    return _finish(opened, model, data, result)
 
 
-def load(path: str | Path, cell: type[Cell] | None = None, device: str = "cpu") -> Any:
+def load(path: str | Path, cell: type[Cell] | None = None, device: str = "cpu") -> Run:
     """Open a run to use it; its data files are not read.
+
+        run = recurra.load("runs/poems")
 
     Args:
         path: the run directory.
@@ -171,113 +143,115 @@ def load(path: str | Path, cell: type[Cell] | None = None, device: str = "cpu") 
         device: "cpu", "cuda" or "auto".
 
     Returns:
-        The task's run, as `train` does.
+        The run, as `train` does.
 
     Raises:
         RunError: the run is missing or damaged, or its cell's code was not named.
     """
-    task, directory, config = open_run(path)
-    vocabulary = task.load_vocabulary(directory.path)
-    model = rebuild_model(task, directory, config, vocabulary, cell, strict=False)
-    apply_weights(model, directory.load_weights(), directory.path)
+    return load_opened(open_run(path), cell, device)
+
+
+def load_opened(opened: OpenedRun, cell: type[Cell] | None = None, device: str = "cpu") -> Run:
+    """What `load` gives for a run that has been opened already."""
+    model = rebuild_model(opened, cell, strict=False)
+    apply_weights(model, opened.directory.load_weights(), opened.path)
     model.to(resolve_device(device)).eval()
-    return task.open(directory, config, model, vocabulary)
+    return Run(opened, model)
 
 
-def open_run(path: str | Path) -> tuple[AnyTask, RunDirectory, Any]:
-    """A run's task, directory and configuration.
+def rebuild_model(opened: OpenedRun, cell: type[Cell] | None, strict: bool) -> nn.Module:
+    """The model of a run without its weights, its cell's program checked against the one recorded.
 
-    Raises:
-        RunError: the run is missing or damaged, or of a task that is not known.
-    """
-    directory = RunDirectory.open(path)
-    name = read_json(directory.path / TASK_FILE).get("task")
-    if not isinstance(name, str) or name not in TASKS:
-        raise RunError(
-            f"{directory.path}: expected a run of one of the tasks {', '.join(TASKS)}, got {name!r}; "
-            "use the version of recurra that made it."
-        )
-    task = find_task(name)
-    return task, directory, config_from_dict(task.config, directory.config, directory.path)
-
-
-def rebuild_model(
-    task: AnyTask,
-    directory: RunDirectory,
-    config: TaskConfig,
-    vocabulary: Any,
-    cell: type[Cell] | None,
-    strict: bool,
-) -> nn.Module:
-    """The model of a run with new weights, its cell's program held against the one recorded.
+    The memory of its weights is not initialised: weights are to be put into all of it.
 
     Args:
-        task, directory, config, vocabulary: of the run.
+        opened: the run.
         cell: the class of a run's own cell.
-        strict: another program is an error; otherwise it is said on stderr.
+        strict: another program is an error; otherwise it is reported on stderr.
 
     Raises:
         RunError: the code of the run's own cell was not named, or is not the original one.
         ConfigError: a cell is named and the model has none.
     """
-    recorded = read_json(directory.path / TASK_FILE)
+    config, path = opened.config, opened.path
     name = getattr(config.model, "cell", None)
-    if cell is None and "cell" in recorded and name not in CELLS:
+    if cell is None and "cell" in opened.record and name not in CELLS:
         raise RunError(
-            f"{directory.path}: the run's cell {name!r} is not built in; name its code, "
+            f"{path}: the run's cell {name!r} is not built in; name its code, "
             f"--model.cell FILE.py:{name} or cell={name}."
         )
-    model: nn.Module = task.build_model(config, vocabulary, cell)
-    program = _program_digest(model)
+    with not_drawing():
+        model: nn.Module = opened.task.build_model(config, opened.vocabularies, cell)
+    program = program_digest(model)
     _check_used(cell, program)
-    if recorded.get("program") != program:
-        message = f"{directory.path}: the equations of cell {name!r} are not those the run was trained with"
+    if opened.record.get("program") != program:
+        message = f"{path}: the equations of cell {name!r} are not those the run was trained with"
         if strict:
             raise RunError(f"{message}; resume with the original code.")
         print(f"recurra: {message}; its results may differ.", file=sys.stderr)
     return model
 
 
-def plain_config(config: TaskConfig) -> dict[str, Any]:
-    """What `config.yaml` holds: every key resolved, data files and the run to start from by their absolute paths."""
-    values = dataclasses.asdict(config)
-    for key, files in values["data"].items():
-        if key.startswith(SPLITS) and isinstance(files, list):
-            values["data"][key] = [str(Path(path).resolve()) for path in files]
-    if config.training.start_from is not None:
-        values["training"]["start_from"] = str(Path(config.training.start_from).resolve())
-    return values
+def program_digest(model: nn.Module) -> str | None:
+    """The digest of the cell's program (of several, all of them); None where the model has no cell."""
+    programs = [module.digest for module in model.modules() if isinstance(module, Cell)]
+    return "+".join(dict.fromkeys(programs)) or None
 
 
-def config_from_dict(config: type[Config], values: Mapping[str, Any], source: str | Path) -> Config:
-    """The configuration in a run's `config.yaml`.
+def write_files(record: Mapping[str, Any], data: Dataset[Any], folder: Path) -> None:
+    """Write what of a run the task decides: its vocabularies and `task.json`."""
+    data.vocabularies.save(folder)
+    write_atomic(folder / TASK_FILE, json_bytes(record))
+
+
+# --- a run to start from ------------------------------------------------------------------------------
+
+
+def _open_source(task: AnyTask, config: TaskConfig, out: str | Path) -> OpenedRun:
+    """The run whose weights and vocabularies a new one starts with.
 
     Raises:
-        RunError: a key is unknown, a section missing, or a value out of range; the file was changed or is
-            foreign.
+        ConfigError: `out` is the run itself, or it is a run of another task.
+        RunError: it is missing or damaged.
     """
+    path = str(config.training.start_from)
+    if Path(out).resolve() == Path(path).resolve():
+        raise ConfigError(f"out: {out} is the run to start from; choose another folder.")
+    source = open_run(path)
+    if source.task.name != task.name:
+        raise ConfigError(
+            f"training.start_from: {path} is {TASKS[source.task.name].noun}; expected {TASKS[task.name].noun}."
+        )
+    return source
+
+
+def _started_from(
+    source: OpenedRun, task: AnyTask, config: TaskConfig, data: Dataset[Any], cell: type[Cell] | None
+) -> nn.Module:
+    """A new model with the weights that a run is used with.
+
+    Raises:
+        ConfigError: the model is not that run's.
+        RunError: the weights are missing or damaged.
+    """
+    remedy = f"take its settings over with --config {source.path}/config.yaml"
+    with not_drawing():
+        model: nn.Module = task.build_model(config, data.vocabularies, cell)
+    weights = source.directory.load_weights()
+    if source.record.get("program") != program_digest(model):
+        raise ConfigError(
+            f"training.start_from: the cells of {source.path} are not this model's, model.cell: {remedy}."
+        )
     try:
-        for section in dataclasses.fields(config):
-            if section.name not in values:
-                raise ValueError(f"no section {section.name!r}")
-        return _build(config, values)
-    except (TypeError, ValueError, ConfigError) as error:
-        raise RunError(
-            f"{source}/config.yaml: damaged or foreign ({error}); put the original file back."
+        apply_weights(model, weights, source.path)
+    except RunError as error:
+        raise ConfigError(
+            f"training.start_from: the weights do not fit this model ({error}); {remedy}."
         ) from error
+    return model
 
 
-def _build(kind: Any, values: Any) -> Any:
-    """A dataclass from plain values, the dataclasses in it included."""
-    if not isinstance(values, Mapping):
-        raise TypeError(f"expected a mapping of keys, got {values!r}")
-    hints, fields = get_type_hints(kind), dict(values)
-    for key, value in fields.items():
-        if dataclasses.is_dataclass(hints.get(key)):
-            fields[key] = _build(hints[key], value)
-        elif get_origin(hints.get(key)) is tuple:
-            fields[key] = tuple(value)  # YAML has lists only
-    return kind(**fields)
+# --- what is recorded ---------------------------------------------------------------------------------
 
 
 def _with_cell(config: Config, cell: type[Cell] | None) -> Config:
@@ -293,41 +267,42 @@ def _check_used(cell: type[Cell] | None, program: str | None) -> None:
         raise ConfigError(f"cell: this model has no recurrent cell, got {cell.__name__}; leave it out.")
 
 
-def _task_record(
-    task: AnyTask, config: TaskConfig, model: nn.Module, data: Any, cell: type[Cell] | None
-) -> dict[str, Any]:
-    """What `task.json` holds; nothing of a cell where the model has none."""
-    program = _program_digest(model)
-    _check_used(cell, program)
-    recurrent = {} if program is None else {"cell": config.model.cell, "program": program}
-    return {"task": task.name, "format": 1, **recurrent, "digests": task.digests(data)}
+def _cell_record(config: TaskConfig, program: str | None) -> dict[str, str]:
+    """What `task.json` says of the cell; nothing where the model has none."""
+    return {} if program is None else {"cell": config.model.cell, "program": program}
 
 
-def _provenance(task: AnyTask, model: nn.Module, data: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """What a resumed run is held against: digests that must be the same, facts whose change is said."""
-    fingerprint = task.digests(data)
-    program = _program_digest(model)
-    if program is None:
-        return fingerprint, {}
-    backends = [module.choose_backend() for module in model.modules() if isinstance(module, Recurrent)]
-    return fingerprint | {"model.cell": program}, {"backend": ", ".join(dict.fromkeys(backends))}
+def digests_of(data: Dataset[Any]) -> dict[str, str]:
+    """Fingerprints of the files and of the vocabularies."""
+    files = {f"data.{split}": digest for split, digest in data.digests.items()}
+    return files | {"vocabulary": data.vocabularies.digest}
 
 
-def _program_digest(model: nn.Module) -> str | None:
-    """The digest of the cell's program (of several, all of them); None where the model has no cell."""
-    programs = [module.digest for module in model.modules() if isinstance(module, Cell)]
-    return "+".join(dict.fromkeys(programs)) or None
+def _settings(config: TaskConfig, model: nn.Module, data: Dataset[Any], program: str | None) -> Settings:
+    """What the run is trained by, with what a resumed run is checked against."""
+    fingerprint, environment = digests_of(data), {}
+    if program is not None:
+        fingerprint["model.cell"] = program
+        backends = [module.choose_backend() for module in model.modules() if isinstance(module, Recurrent)]
+        environment["backend"] = ", ".join(dict.fromkeys(backends))
+    return Settings(config.training, config.optimiser, config.schedule, fingerprint, environment)
 
 
-def _finish(
-    task: AnyTask, directory: RunDirectory, config: TaskConfig, model: nn.Module, data: Any, result: Result
-) -> Run[Any]:
+def _finish(opened: OpenedRun, model: nn.Module, data: Dataset[Any], result: Result) -> Run:
     """The run with the weights to use, and its training curves drawn."""
-    from recurra.inspection.curves import save_training
+    from recurra.inspection.curves import show_training
 
+    directory = opened.directory
     apply_weights(model, directory.load_weights(), directory.path)
     model.eval()
     records = directory.metrics()
     if records:  # an interruption may come before the first evaluation
-        save_training(records, directory.path / "plots" / "training.png")
-    return task.open(directory, config, model, task.vocabulary_of(data), data, result)
+        show_training(records, _heading(opened)).save(directory.path / "plots" / "training.png")
+    return Run(opened, model, data, result)
+
+
+def _heading(opened: OpenedRun) -> str:
+    """Which run and model its training curves are of."""
+    cell = getattr(opened.config.model, "cell", None)
+    of_cell = "" if "cell" not in opened.record else f", {cell}"
+    return f"{opened.path.name}: {TASKS[opened.task.name].noun.partition(' ')[2]}{of_cell}"

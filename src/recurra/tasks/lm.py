@@ -1,34 +1,41 @@
-"""Language modelling: text (or note sets) → a trained, evaluated run that samples and scores.
+"""Language modelling: text (or note sets) → a trained, evaluated run that scores lines and samples.
 
 B batch, T time, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from recurra.cells import Cell
-from recurra.contracts import Batch, State
-from recurra.data.batches import evaluation_batches, training_batches
-from recurra.data.corpus import Corpus, Split, Tokens, load_corpus, load_test
-from recurra.data.notes import NoteSequences
 from recurra.data.text import TextConfig
-from recurra.data.vocabulary import Vocabulary
-from recurra.layers.mode import evaluating
-from recurra.metrics.perplexity import Score
-from recurra.models.language_model import LanguageModel, LanguageModelConfig
-from recurra.tasks.language_run import LMRun
-from recurra.tasks.task import Task
+from recurra.errors import ConfigError
+from recurra.models.language_model_config import LanguageModelConfig
+from recurra.settings import check, setting
+from recurra.tasks.task import Reading, Task
 from recurra.training.config import TrainingConfig
-from recurra.training.loop import Result
-from recurra.training.optimiser import OptimiserConfig
-from recurra.training.run_directory import RunDirectory
+from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recurra.cells import Cell
+    from recurra.contracts import Batch
+    from recurra.data.corpus import Split
+    from recurra.data.dataset import Dataset
+    from recurra.data.vocabularies import Vocabularies
+    from recurra.data.vocabulary import Vocabulary
+    from recurra.decode.decoding import Decoding
+    from recurra.decode.sample_options import SampleOptions
+    from recurra.layers.heads import Distribution
+    from recurra.metrics.evaluation import Evaluation
+    from recurra.models.language_model import LanguageModel
+    from recurra.tasks.line_scores import LinePrediction
+
+TEXT = "text"
+"""The name of the one vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -42,120 +49,160 @@ class LMConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
 
-class LMJob:
-    """What the training loop sees of a language model: its batches, its loss, its validation score."""
+@dataclass(frozen=True)
+class LMEvaluateOptions:
+    """How a text is scored.
 
-    def __init__(self, model: LanguageModel, corpus: Corpus, training: TrainingConfig) -> None:
-        self.model = model
-        self.corpus = corpus
-        self.training = training
-
-    def batches(self, epoch: int) -> Sequence[Batch]:
-        """The batches of one epoch."""
-        config = self.training
-        return training_batches(self.corpus.train, config.batch_size, config.bptt, config.seed, epoch)
-
-    def loss(self, batch: Batch, state: State | None) -> tuple[Tensor, int, State]:
-        """The sum of nats over the batch, its tokens, and the state to carry on."""
-        return self.model.loss(batch, state)
-
-    def evaluate(self) -> dict[str, float]:
-        """Mean nats per token and perplexity on the validation split, in `batch_size` streams."""
-        score = score_split(self.model, self.corpus.valid, self.corpus.vocabulary, self.training.batch_size)
-        return {"loss": score.nats, **figures(score)}
-
-
-def figures(score: Score) -> dict[str, float]:
-    """Perplexity and bits per character; note sets, whose nats are summed over keys, have neither."""
-    bits = score.bits_per_character
-    return {} if bits is None else {"perplexity": score.perplexity, "bits_per_character": bits}
-
-
-@torch.no_grad()
-def score_split(model: LanguageModel, split: Split, vocabulary: Vocabulary, streams: int = 1) -> Score:
-    """The cost of every token of a split under the model in evaluation mode.
-
-    Args:
-        streams: rows at a time. A continuous text is cut into that many streams, each from the zero state;
-            1 scores it as one. Separate lines or sequences score the same for any number.
+    Attributes:
+        streams: rows side by side; a continuous text is cut into that many streams, each from the zero state
+            (default: one stream; of separate lines `training.batch_size`, which changes no score).
     """
-    device = next(model.parameters()).device
-    total, tokens, state = 0.0, 0, None
-    with evaluating(model):
-        for batch in evaluation_batches(split, streams):
-            loss, count, state = model.loss(batch.to(device), state if batch.continues else None)
-            total += float(loss)
-            tokens += count
-    characters = None if isinstance(split, NoteSequences) else split.characters
-    return Score(total, tokens, characters, vocabulary.counted)
+
+    streams: int | None = setting(None, at_least=1)
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
-class LanguageModelling(Task[LMConfig, Vocabulary, Corpus, LanguageModel]):
+@dataclass(frozen=True)
+class LMPredictOptions:
+    """What is reported of each line.
+
+    Attributes:
+        tokens: add each token's share of the log-probability.
+        choose: a line holds alternatives, separated by tabs; give the most probable one.
+    """
+
+    tokens: bool = False
+    choose: bool = False
+
+
+class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
     """`recurra train lm`."""
 
-    name = LMRun.task
+    name = "lm"
     config = LMConfig
+    evaluate_options = LMEvaluateOptions
+    predict_options = LMPredictOptions
+    record_key = None  # a line of text may begin with a brace
+    records_at_once = 32
 
-    def load_data(self, config: LMConfig, vocabulary: Vocabulary | None) -> Corpus:
+    def load_data(self, config: LMConfig, vocabularies: Vocabularies | None) -> Dataset[Split]:
         """The corpus, in the ids of the given vocabulary or of one that is built from its training text."""
-        return load_corpus(config.data, vocabulary)
+        from recurra.data.corpus import load_corpus
 
-    def vocabulary_of(self, data: Corpus) -> Vocabulary:
-        """The corpus's own."""
-        return data.vocabulary
+        return load_corpus(config.data, vocabularies)
 
-    def save_vocabulary(self, vocabulary: Vocabulary, folder: Path) -> None:
-        """Write `vocabulary.json`, and `subword.model` where there are subwords."""
-        vocabulary.save(folder)
+    def read(self, files: Mapping[str, Sequence[str]], config: LMConfig, vocabularies: Vocabularies) -> Split:
+        """The text of test files."""
+        from recurra.data.corpus import load_test
 
-    def load_vocabulary(self, folder: Path) -> Vocabulary:
-        """Read them."""
-        return Vocabulary.load(folder)
-
-    def digests(self, data: Corpus) -> dict[str, str]:
-        """Of each split's files, and of the vocabulary."""
-        files = {f"data.{split}": digest for split, digest in data.digests.items()}
-        return files | {"vocabulary": data.vocabulary.digest}
+        return load_test(files["test"], config.data, vocabularies)
 
     def build_model(
-        self, config: LMConfig, vocabulary: Vocabulary, cell: type[Cell] | None = None
+        self, config: LMConfig, vocabularies: Vocabularies, cell: type[Cell] | None
     ) -> LanguageModel:
-        """The model for a vocabulary, its weights drawn from torch's generator."""
-        return LanguageModel(config.model, len(vocabulary), cell, note_sets=vocabulary.kind == "notes")
+        """The model for a vocabulary."""
+        from recurra.models.language_model import LanguageModel
 
-    def job(self, model: LanguageModel, data: Corpus, config: LMConfig) -> LMJob:
-        """Windows of text, and validation by loss."""
-        return LMJob(model, data, config.training)
+        vocabulary = vocabularies[TEXT]
+        distribution: Distribution = "bernoulli" if vocabulary.kind == "notes" else "categorical"
+        return LanguageModel(config.model, len(vocabulary), cell, distribution)
 
-    def open(
+    def batches(self, split: Split, config: LMConfig, epoch: int | None) -> Sequence[Batch]:
+        """Windows of text that carry the state on, or lines of similar length."""
+        from recurra.data.batches import evaluation_batches, training_batches
+
+        training = config.training
+        if epoch is None:
+            return evaluation_batches(split, training.batch_size)
+        return training_batches(split, training.batch_size, training.bptt, training.seed, epoch)
+
+    def evaluate(
         self,
-        directory: RunDirectory,
-        config: LMConfig,
         model: LanguageModel,
-        vocabulary: Vocabulary,
-        data: Corpus | None = None,
-        result: Result | None = None,
-    ) -> LMRun:
-        """The run, which samples, scores and evaluates."""
-        evaluator = _evaluator(config, model, vocabulary, data)
-        return LMRun(directory, config.data, model, vocabulary, evaluator, result)
+        split: Split,
+        config: LMConfig,
+        vocabularies: Vocabularies,
+        options: LMEvaluateOptions,
+    ) -> Evaluation:
+        """Nats per token over every token; of text also perplexity and bits per character."""
+        from recurra.data.batches import evaluation_batches
+        from recurra.data.corpus import Tokens
+        from recurra.metrics.perplexity import Cost
+        from recurra.tasks.losses import summed_loss
+
+        continuous = isinstance(split, Tokens) and split.offsets is None
+        streams = options.streams or (1 if continuous else config.training.batch_size)
+        nats, tokens = summed_loss(model, evaluation_batches(split, streams))
+        characters = split.characters if isinstance(split, Tokens) else None
+        return Cost(nats, tokens, characters, vocabularies[TEXT].unit).evaluation()
+
+    def validation_options(self, config: LMConfig) -> LMEvaluateOptions:
+        """As many streams as in training: as fast, and a little worse than one stream."""
+        return LMEvaluateOptions(config.training.batch_size)
+
+    def check(self, model: LanguageModel, config: LMConfig, vocabularies: Vocabularies, options: Any) -> None:
+        """Note sets are no lines of text to score."""
+        if isinstance(options, LMPredictOptions) and vocabularies[TEXT].kind == "notes":
+            raise ConfigError(
+                "score: a model of note sets scores no text; use evaluate with a JSON file of notes."
+            )
+
+    def predict(
+        self,
+        model: LanguageModel,
+        records: Sequence[str],
+        config: LMConfig,
+        vocabularies: Vocabularies,
+        options: LMPredictOptions,
+    ) -> Iterator[LinePrediction]:
+        """How probable each line is, from the zero state, its line end included; or which alternative is most."""
+        from recurra.tasks.line_scores import choose_alternatives, score_lines
+
+        how = choose_alternatives if options.choose else score_lines
+        return how(model, vocabularies[TEXT], records, options.tokens)
+
+    def decoding(
+        self, record: str, config: LMConfig, vocabularies: Vocabularies, options: SampleOptions
+    ) -> Decoding:
+        """The record is the beginning of the text that is sampled."""
+        import torch
+
+        from recurra.contracts import Batch
+        from recurra.decode.decoding import Decoding
+
+        vocabulary = vocabularies[TEXT]
+        stop_at_end = options.stop_at_line_end or config.data.layout == "lines"
+        if options.stop_at_line_end and vocabulary.eos_id is None:
+            raise ConfigError("stop_at_line_end: note sets have no line ends; limit max_length instead.")
+        prompt = torch.from_numpy(vocabulary.encode_line(record).astype("int64"))
+
+        def text(drawn: Tensor) -> str:
+            return vocabulary.decode(torch.cat([prompt, drawn.cpu()]).numpy())
+
+        forbid = () if vocabulary.unk_id is None else (vocabulary.unk_id,)
+        return Decoding(Batch.of_rows(1), prompt, vocabulary.eos_id if stop_at_end else None, forbid, text)
+
+    def reading(self, record: str, config: LMConfig, vocabularies: Vocabularies) -> Reading:
+        """A text from its start; each symbol is labelled where it has been read."""
+        import torch
+
+        from recurra.contracts import Batch
+
+        vocabulary = vocabularies[TEXT]
+        symbols = torch.from_numpy(vocabulary.encode_line(record).astype("int64"))
+        if not len(symbols):
+            raise ConfigError("text: expected at least one symbol to read, got none.")
+        start = torch.full_like(symbols[:1], -1 if symbols.ndim == 1 else 0)
+        batch = Batch(torch.cat([start, symbols])[None])
+        return Reading(batch, {"": _labels(vocabulary, symbols)})
+
+
+def _labels(vocabulary: Vocabulary, symbols: Tensor) -> list[str]:
+    if symbols.ndim > 1:  # note sets: the notes that sound
+        return [vocabulary.decode(row[None].numpy()).strip() or "-" for row in symbols]
+    return ["\n" if index == vocabulary.eos_id else vocabulary.symbols[index] for index in symbols.tolist()]
 
 
 TASK = LanguageModelling()
-
-
-def _evaluator(
-    config: LMConfig, model: LanguageModel, vocabulary: Vocabulary, corpus: Corpus | None = None
-) -> Callable[[Sequence[str] | None], Score]:
-    """What `LMRun.evaluate` calls: a full evaluation, a continuous text as one stream."""
-
-    def evaluate(files: Sequence[str] | None) -> Score:
-        if files:
-            split = load_test(files, config.data, vocabulary)
-        else:
-            whole = corpus or load_corpus(config.data, vocabulary)
-            split = whole.test or whole.valid
-        continuous = isinstance(split, Tokens) and split.offsets is None
-        return score_split(model, split, vocabulary, 1 if continuous else config.training.batch_size)
-
-    return evaluate

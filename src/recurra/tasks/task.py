@@ -1,26 +1,32 @@
-"""Task: what is particular to one job, from the user's files to a run in use. `life` has what all share."""
+"""Task: what is particular to one job, from the user's files to predictions. `life` has what all share.
+
+This module imports nothing heavy, so that a task's configuration can be shown without waiting for PyTorch.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from importlib import import_module
-from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from torch import nn
-
-from recurra.cells import Cell
 from recurra.errors import ConfigError
-from recurra.tasks.run import Run
-from recurra.training.config import FitConfig
-from recurra.training.loop import Job, Result
-from recurra.training.optimiser import OptimiserConfig
-from recurra.training.run_directory import RunDirectory
-from recurra.training.schedule import ScheduleConfig
 
-TASKS = {"lm": "recurra.tasks.lm", "translate": "recurra.tasks.translate"}
-"""Name of a task -> the module whose `TASK` it is, imported when it is needed."""
+if TYPE_CHECKING:
+    from torch import nn
+
+    from recurra.cells import Cell
+    from recurra.contracts import Batch
+    from recurra.data.dataset import Dataset
+    from recurra.data.vocabularies import Vocabularies
+    from recurra.decode.decoding import Decoding
+    from recurra.inspection.shown import Shown
+    from recurra.metrics.evaluation import Evaluation
+    from recurra.tasks.prediction import Prediction
+    from recurra.training.config import FitConfig
+    from recurra.training.optimiser_config import OptimiserConfig
+    from recurra.training.schedule import ScheduleConfig
 
 
 class TaskConfig(Protocol):
@@ -30,7 +36,7 @@ class TaskConfig(Protocol):
 
     @property
     def data(self) -> Any:
-        """The files; those are lists under names that begin with train, valid or test."""
+        """The files, marked as such (`settings.setting(..., files=True)`), and how they are read."""
         ...
 
     @property
@@ -54,107 +60,176 @@ class TaskConfig(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a use that has none."""
+
+
+@dataclass(frozen=True)
+class OnData:
+    """Options of a view of test data, which are given as to `evaluate`.
+
+    Attributes:
+        files: by the name of their key in `config.data`; no flag, but `--data.test` and its like.
+    """
+
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A record as the model reads it, with a label for each step: what `inspect gates` colours.
+
+    Attributes:
+        batch: one row.
+        symbols: by the name of a stack of layers (`Model.layers`), a label for each of its last steps; steps before
+            them, which read the zero start vector, have none.
+    """
+
+    batch: Batch
+    symbols: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class View:
+    """A way of looking into a task's runs: `recurra inspect NAME RUN`.
+
+    Attributes:
+        summary: what it shows, in a sentence or two.
+        usage: its options in the usage line.
+        options: a flat frozen dataclass, from whose docstring the flags are made.
+        show: makes a picture, a page, tables or plain values of a run and options; with `several` also of a list of
+            further runs.
+        several: it takes further runs to compare with.
+    """
+
+    summary: str
+    usage: str
+    options: type
+    show: Callable[..., Shown]
+    several: bool = False
+
+
 Config = TypeVar("Config", bound=TaskConfig)
-Vocabulary = TypeVar("Vocabulary")
-Data = TypeVar("Data")
-Model = TypeVar("Model", bound=nn.Module)
+Split = TypeVar("Split")
+Model = TypeVar("Model", bound="nn.Module")
 
 
-class Task(ABC, Generic[Config, Vocabulary, Data, Model]):
+class Task(ABC, Generic[Config, Split, Model]):
     """One job: how its files become data, what is trained on them, and what the run is then good for.
 
-    The vocabulary is whatever a model must be given of the data to be built and used without them: two
-    vocabularies and the labels' names, for example.
+    A task is a file in `tasks/` with an instance named `TASK`, and an entry in `registry.TASKS`. Seven methods are its
+    own; train, resume, evaluate, predict, sample, inspect, average and `start_from` then work for it.
 
     Attributes:
         name: as in `recurra train NAME` and `task.json`.
-        config: the class of its configuration.
+        config: the class of its configuration, a frozen dataclass whose sections are frozen dataclasses.
+        evaluate_options, predict_options: flat frozen dataclasses of what can be asked of `evaluate` and `predict`:
+            flags are made from their docstrings.
+        record_key: the key of a record's text in JSON; None where a line is always plain text.
+        records_at_once: how many records are read ahead and predicted together.
+        makes_ensembles: `predict` and `evaluate` decode through `model.stepper` alone, so that the mean of several
+            models can stand in a model's place.
     """
 
     name: ClassVar[str]
     config: type[Config]
+    evaluate_options: ClassVar[type] = NoOptions
+    predict_options: ClassVar[type] = NoOptions
+    record_key: ClassVar[str | None] = "text"
+    records_at_once: ClassVar[int] = 256
+    makes_ensembles: ClassVar[bool] = False
+
+    # --- what each task must say ------------------------------------------------------------------
 
     @abstractmethod
-    def load_data(self, config: Config, vocabulary: Vocabulary | None) -> Data:
-        """The data that the configuration names, in the ids of the given vocabulary, or else of a new one.
+    def load_data(self, config: Config, vocabularies: Vocabularies | None) -> Dataset[Split]:
+        """The data that the configuration names, in the ids of the given vocabularies, or else of new ones.
 
         Raises:
             DataError: a file cannot be used.
         """
 
     @abstractmethod
-    def vocabulary_of(self, data: Data) -> Vocabulary:
-        """The vocabulary in whose ids the data are."""
-
-    @abstractmethod
-    def save_vocabulary(self, vocabulary: Vocabulary, folder: Path) -> None:
-        """Write the vocabulary's files into a run."""
-
-    @abstractmethod
-    def load_vocabulary(self, folder: Path) -> Vocabulary:
-        """Read what `save_vocabulary` wrote.
+    def read(self, files: Mapping[str, Sequence[str]], config: Config, vocabularies: Vocabularies) -> Split:
+        """The split that files hold, by the name of their key in `config.data`: `{"test": [...]}`.
 
         Raises:
-            RunError, DataError: a file is missing or damaged.
+            DataError, ConfigError: a file cannot be used.
         """
 
     @abstractmethod
-    def digests(self, data: Data) -> dict[str, str]:
-        """Fingerprints of the data and of the vocabulary, by name; resuming with others is refused."""
-
-    @abstractmethod
-    def build_model(self, config: Config, vocabulary: Vocabulary, cell: type[Cell] | None) -> Model:
+    def build_model(self, config: Config, vocabularies: Vocabularies, cell: type[Cell] | None) -> Model:
         """The model, its weights drawn from torch's generator.
+
+        Called with a `Batch` and a state it returns the loss in nats, summed over the batch's targets, their number,
+        and a state. `layers(batch)` lists its recurrent layers; `stepper(batch)` is there where it decodes.
 
         Args:
             config: of the run.
-            vocabulary: that it is to know.
+            vocabularies: what it must be given of the data, by name.
             cell: the class of a user's own cell, else None.
         """
 
     @abstractmethod
-    def job(self, model: Model, data: Data, config: Config) -> Job[Any]:
-        """What the training loop sees."""
-
-    @abstractmethod
-    def open(
-        self,
-        directory: RunDirectory,
-        config: Config,
-        model: Model,
-        vocabulary: Vocabulary,
-        data: Data | None = None,
-        result: Result | None = None,
-    ) -> Run[Model]:
-        """The run in use.
-
-        Args:
-            directory, config, model, vocabulary: of the run; the model is in evaluation mode.
-            data: where they are loaded already.
-            result: of the training, where it was just trained.
+    def batches(self, split: Split, config: Config, epoch: int | None) -> Sequence[Batch]:
+        """The batches of a split: of an epoch of training (0, 1, ...), a pure function of the seed and the epoch; or,
+        for None, each example once in a fixed order.
         """
 
+    @abstractmethod
+    def evaluate(
+        self, model: Model, split: Split, config: Config, vocabularies: Vocabularies, options: Any
+    ) -> Evaluation:
+        """The loss and scores of a model on a split; `options` is of `evaluate_options`."""
 
-AnyTask = Task[Any, Any, Any, Any]
+    @abstractmethod
+    def predict(
+        self,
+        model: Model,
+        records: Sequence[str],
+        config: Config,
+        vocabularies: Vocabularies,
+        options: Any,
+    ) -> Iterator[Prediction]:
+        """What the model says of each record, in their order; `options` is of `predict_options`."""
+
+    def views(self) -> Mapping[str, View]:
+        """What this task alone can show of its runs, by name; the names are those in the registry."""
+        return {}
+
+    # --- what a task may say ----------------------------------------------------------------------
+
+    def validation_options(self, config: Config) -> Any:
+        """The options with which training evaluates."""
+        return self.evaluate_options()
+
+    def check(self, model: Model, config: Config, vocabularies: Vocabularies, options: Any) -> None:
+        """Refuse options of `evaluate` or `predict` that this model has no use for, before anything is read.
+
+        Raises:
+            ConfigError: naming the option and the remedy.
+        """
+
+    def decoding(self, record: str, config: Config, vocabularies: Vocabularies, options: Any) -> Decoding:
+        """What sampling needs of a record; `options` are `SampleOptions`.
+
+        Raises:
+            ConfigError: the task's models do not decode.
+        """
+        raise ConfigError(
+            f"sample: a model of the task {self.name} gives no sequence to sample; use predict."
+        )
+
+    def reading(self, record: str, config: Config, vocabularies: Vocabularies) -> Reading:
+        """A record as the model reads it.
+
+        Raises:
+            ConfigError: the task's records are not text.
+        """
+        raise ConfigError(
+            f"text: the task {self.name} reads no text; leave --text out to see the first validation example."
+        )
 
 
-def find_task(name: str) -> AnyTask:
-    """The task of a name in `TASKS`."""
-    task: AnyTask = import_module(TASKS[name]).TASK
-    return task
-
-
-def task_of(config: TaskConfig) -> AnyTask:
-    """The task whose configuration it is.
-
-    Raises:
-        ConfigError: it is the configuration of none.
-    """
-    tasks = [find_task(name) for name in TASKS]
-    for task in tasks:
-        if isinstance(config, task.config):
-            return task
-    raise ConfigError(
-        f"config: expected one of {', '.join(task.config.__name__ for task in tasks)}, "
-        f"got {type(config).__name__}."
-    )
+AnyTask = Task[Any, Any, Any]

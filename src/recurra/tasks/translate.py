@@ -6,37 +6,40 @@ B batch, S sources.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor
-
-from recurra.cells import Cell
-from recurra.contracts import PairBatch, State
-from recurra.data.pair_batches import evaluation_pair_batches, pair_batches
-from recurra.data.pair_split import PairCounts
-from recurra.data.pair_vocabularies import Vocabularies
-from recurra.data.pairs import SPLITS, PairConfig, PairCorpus, load_pairs
-from recurra.decode import BeamConfig
+from recurra.data.pairs import SPLITS, PairConfig
 from recurra.errors import ConfigError
-from recurra.metrics.bleu import check_tokenizer
-from recurra.metrics.by_name import METRICS, metric_named, score_outputs
-from recurra.models.encoder_decoder import EncoderDecoder
-from recurra.models.transformer import Transformer
+from recurra.metrics.by_name import METRICS
 from recurra.models.translation_config import EncoderDecoderConfig
-from recurra.models.translation_model import TranslationModel
-from recurra.tasks.task import Task
-from recurra.tasks.translation_run import TranslationRun, mean_loss, outputs_of
-from recurra.training.checks import check_name
+from recurra.settings import check, setting
+from recurra.tasks.task import Reading, Task, View
+from recurra.tasks.translation_options import (
+    SearchOptions,
+    TranslateEvaluateOptions,
+    TranslatePredictOptions,
+)
 from recurra.training.config import PairTrainingConfig
-from recurra.training.loop import Result
-from recurra.training.optimiser import OptimiserConfig
-from recurra.training.run_directory import RunDirectory
+from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
 
-DEFAULT_METRICS = {True: ["phoneme_error_rate", "word_error_rate"], False: ["bleu", "chrf"]}
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recurra.cells import Cell
+    from recurra.contracts import Batch
+    from recurra.data.dataset import Dataset
+    from recurra.data.pair_split import PairCounts, Pairs
+    from recurra.data.vocabularies import Vocabularies
+    from recurra.decode.decoding import Decoding
+    from recurra.decode.sample_options import SampleOptions
+    from recurra.metrics.evaluation import Evaluation
+    from recurra.models.translation_model import TranslationModel
+    from recurra.tasks.translations import Translation
+
+DEFAULT_METRICS = {True: ["phoneme_error_rate", "sequence_error_rate"], False: ["bleu", "chrf"]}
 """Of the default data, and of files."""
 
 
@@ -45,34 +48,27 @@ class EvaluationConfig:
     """How outputs are scored (keys `evaluation.*`).
 
     Attributes:
-        metrics: any of bleu, chrf, token_error_rate, phoneme_error_rate, word_error_rate and exact_match; None:
-            bleu and chrf, and for the default data both error rates of pronunciation.
+        metrics: any of bleu, chrf, token_error_rate, phoneme_error_rate, word_error_rate, sequence_error_rate and
+            exact_match (default: bleu and chrf; for the default data both error rates of pronunciation).
         best: which evaluation is the best: that with the best first metric ("score"), or the lowest loss.
-        sentences: how many sources of the validation pairs are translated at each evaluation, the first ones;
-            None: all.
+        sentences: how many sources of the validation pairs are translated at each evaluation, the first ones
+            (default: all).
         tokenize: sacrebleu's tokeniser for BLEU.
         lowercase: compare without case, in every metric.
-        force: the files are tokenised already, and are meant to be.
+        allow_tokenised: the files are tokenised already, and are meant to be.
     """
 
-    metrics: list[str] | None = None
+    metrics: list[str] | None = setting(None, names=tuple(METRICS))
     best: Literal["score", "loss"] = "score"
-    sentences: int | None = None
+    sentences: int | None = setting(None, at_least=1)
     tokenize: str = "13a"
     lowercase: bool = False
-    force: bool = False
+    allow_tokenised: bool = False
 
     def __post_init__(self) -> None:
-        if self.metrics is not None:
-            if not self.metrics:
-                raise ConfigError(f"evaluation.metrics: expected one of {', '.join(METRICS)}, got none.")
-            for name in self.metrics:
-                check_name("evaluation.metrics", name, METRICS)
-        check_name("evaluation.best", self.best, ("score", "loss"))
-        if self.sentences is not None and (type(self.sentences) is not int or self.sentences < 1):
-            raise ConfigError(
-                f"evaluation.sentences: expected a whole number above 0, got {self.sentences!r}."
-            )
+        check(self, "evaluation")
+        if self.metrics is not None and not self.metrics:
+            raise ConfigError(f"evaluation.metrics: expected one of {', '.join(METRICS)}, got none.")
 
 
 @dataclass(frozen=True)
@@ -92,108 +88,169 @@ class TranslateConfig:
         return self.evaluation.metrics or DEFAULT_METRICS[self.data.embedded]
 
 
-class TranslateJob:
-    """What the training loop sees of a translation: its batches, its loss, its validation scores."""
-
-    def __init__(self, model: TranslationModel, corpus: PairCorpus, config: TranslateConfig) -> None:
-        check_tokenizer(config.evaluation.tokenize)
-        self.model = model
-        self.corpus = corpus
-        self.config = config
-
-    def batches(self, epoch: int) -> Sequence[PairBatch]:
-        """The batches of one epoch."""
-        training = self.config.training
-        return pair_batches(self.corpus, training.batch_tokens, training.seed, epoch)
-
-    def loss(self, batch: PairBatch, state: State | None) -> tuple[Tensor, int, None]:
-        """The sum of nats over the batch's targets, and their number."""
-        return *self.model.loss(batch), None
-
-    def evaluate(self) -> dict[str, float]:
-        """Mean nats per target symbol and perplexity over the validation pairs, and the scores of greedy outputs."""
-        config, valid = self.config.evaluation, self.corpus.valid
-        batches = evaluation_pair_batches(valid, self.config.training.batch_tokens)
-        loss = mean_loss(self.model, batches)
-        count = min(config.sentences or len(valid.sources), len(valid.sources))
-        ids = [valid.sources[index] for index in range(count)]
-        text = valid.source_text[:count]
-        outputs = outputs_of([self.model], self.corpus.vocabularies, ids, text, BeamConfig(), greedily=True)
-        scores = score_outputs(
-            self.config.metrics,
-            outputs,
-            valid.references[:count],
-            config.tokenize,
-            config.lowercase,
-            config.force,
-        )
-        figures = {name: score.score for name, score in scores.items()}
-        first = self.config.metrics[0]
-        sign = -1.0 if metric_named(first).higher_is_better else 1.0
-        criterion = {"criterion": sign * figures[first]} if config.best == "score" else {}
-        return {"loss": loss.nats, "perplexity": loss.perplexity, **figures, **criterion}
-
-
-class Translation(Task[TranslateConfig, Vocabularies, PairCorpus, TranslationModel]):
+class Translating(Task[TranslateConfig, "Pairs", "TranslationModel"]):
     """`recurra train translate`."""
 
-    name = TranslationRun.task
+    name = "translate"
     config = TranslateConfig
+    evaluate_options = TranslateEvaluateOptions
+    predict_options = TranslatePredictOptions
+    record_key = "source"
+    makes_ensembles = True
 
-    def load_data(self, config: TranslateConfig, vocabulary: Vocabularies | None) -> PairCorpus:
-        """The pairs, in the ids of the given vocabularies or of new ones; what is left out is said on stderr."""
-        corpus = load_pairs(config.data, vocabulary)
+    def load_data(self, config: TranslateConfig, vocabularies: Vocabularies | None) -> Dataset[Pairs]:
+        """The pairs, in the ids of the given vocabularies or of new ones; what is left out is reported on stderr."""
+        from recurra.data.pairs import load_pairs
+        from recurra.metrics.bleu import check_tokenizer
+
+        check_tokenizer(config.evaluation.tokenize)
+        data = load_pairs(config.data, vocabularies)
         for split in SPLITS:
-            pairs = getattr(corpus, split)
+            pairs = getattr(data, split)
             note = "" if pairs is None else _note(pairs.counts, config.data.max_length)
             if note:
                 print(f"recurra: {split}: {note}", file=sys.stderr)
-        return corpus
+        return data
 
-    def vocabulary_of(self, data: PairCorpus) -> Vocabularies:
-        """Of both sides."""
-        return data.vocabularies
+    def read(
+        self, files: Mapping[str, Sequence[str]], config: TranslateConfig, vocabularies: Vocabularies
+    ) -> Pairs:
+        """The pairs of tab-separated or parallel test files."""
+        from recurra.data.pairs import load_test_pairs
 
-    def save_vocabulary(self, vocabulary: Vocabularies, folder: Path) -> None:
-        """Write a folder for each vocabulary."""
-        vocabulary.save(folder)
-
-    def load_vocabulary(self, folder: Path) -> Vocabularies:
-        """Read them."""
-        return Vocabularies.load(folder)
-
-    def digests(self, data: PairCorpus) -> dict[str, str]:
-        """Of each split's files, and of the vocabularies."""
-        files = {f"data.{split}": digest for split, digest in data.digests.items()}
-        return files | {"vocabulary": data.vocabularies.digest}
+        given = replace(
+            config.data,
+            test=list(files.get("test", ())),
+            test_source=list(files.get("test_source", ())),
+            test_target=list(files.get("test_target", ())),
+        )
+        return load_test_pairs(given, vocabularies)
 
     def build_model(
-        self, config: TranslateConfig, vocabulary: Vocabularies, cell: type[Cell] | None = None
+        self, config: TranslateConfig, vocabularies: Vocabularies, cell: type[Cell] | None
     ) -> TranslationModel:
-        """The model for two vocabularies, its weights drawn from torch's generator."""
-        sizes = (len(vocabulary.source), len(vocabulary.target))
+        """The model for two vocabularies."""
+        from recurra.models.encoder_decoder import EncoderDecoder
+        from recurra.models.transformer import Transformer
+
+        sizes = (len(vocabularies["source"]), len(vocabularies["target"]))
+        joint = vocabularies.joint("source", "target")
         if config.model.architecture == "transformer":
-            return Transformer(config.model, *sizes, vocabulary.joint)
-        return EncoderDecoder(config.model, *sizes, vocabulary.joint, cell)
+            return Transformer(config.model, *sizes, joint)
+        return EncoderDecoder(config.model, *sizes, joint, cell)
 
-    def job(self, model: TranslationModel, data: PairCorpus, config: TranslateConfig) -> TranslateJob:
-        """Batches of pairs, and validation by loss and by score."""
-        return TranslateJob(model, data, config)
+    def batches(self, split: Pairs, config: TranslateConfig, epoch: int | None) -> Sequence[Batch]:
+        """Pairs of similar length, as many as fit into a number of symbols."""
+        from recurra.data.pair_batches import pair_batches
 
-    def open(
+        training = config.training
+        return pair_batches(split, training.batch_tokens, training.seed, epoch)
+
+    def evaluate(
         self,
-        directory: RunDirectory,
-        config: TranslateConfig,
         model: TranslationModel,
-        vocabulary: Vocabularies,
-        data: PairCorpus | None = None,
-        result: Result | None = None,
-    ) -> TranslationRun:
-        """The run, which translates and evaluates."""
-        return TranslationRun(directory, config, model, vocabulary, data, result)
+        split: Pairs,
+        config: TranslateConfig,
+        vocabularies: Vocabularies,
+        options: TranslateEvaluateOptions,
+    ) -> Evaluation:
+        """Nats per target symbol and perplexity over all pairs, and the scores of outputs, one per unique source."""
+        from recurra.metrics.perplexity import Cost
+        from recurra.tasks.losses import summed_loss
+        from recurra.tasks.translation_scores import evaluation_of
+        from recurra.tasks.translation_search import outputs_of
+
+        nats, tokens = summed_loss(model, self.batches(split, config, None))
+        cost = Cost(nats, tokens, None, "target symbols, and one <eos> per target")
+        count = len(split.source_text) if options.sentences is None else options.sentences
+        lines = split.source_text[:count]
+        ids = [split.sources[index] for index in range(len(lines))]
+        outputs = outputs_of(model, vocabularies, ids, lines, options, options.greedy)
+        return evaluation_of(config, cost, lines, outputs, split.references[:count])
+
+    def validation_options(self, config: TranslateConfig) -> TranslateEvaluateOptions:
+        """Greedy outputs of the first `evaluation.sentences` sources."""
+        return TranslateEvaluateOptions(greedy=True, sentences=config.evaluation.sentences)
+
+    def check(
+        self, model: TranslationModel, config: TranslateConfig, vocabularies: Vocabularies, options: Any
+    ) -> None:
+        """What asks for attention or whole words needs a model that has them."""
+        if not isinstance(options, SearchOptions):
+            return
+        if options.greedy and options.n_best > 1:
+            raise ConfigError(
+                f"n_best: greedy decoding finds one output, got {options.n_best}; search with a beam instead."
+            )
+        if not options.greedy and options.coverage_penalty and not model.shows_attention:
+            raise ConfigError("coverage_penalty: this model has no attention; leave it at 0.")
+        if not getattr(options, "copy_unknown", False):
+            return
+        kinds = {vocabularies["source"].kind, vocabularies["target"].kind}
+        if kinds != {"words"}:
+            raise ConfigError(
+                "copy_unknown: copies whole words, and this run's symbols are "
+                f"{' and '.join(sorted(kinds))}; leave it out."
+            )
+        if not model.shows_attention:
+            raise ConfigError("copy_unknown: follows the attention, and this model has none; leave it out.")
+
+    def predict(
+        self,
+        model: TranslationModel,
+        records: Sequence[str],
+        config: TranslateConfig,
+        vocabularies: Vocabularies,
+        options: TranslatePredictOptions,
+    ) -> Iterator[Translation]:
+        """The translations of lines."""
+        from recurra.tasks.translations import translate_lines
+
+        return translate_lines(model, vocabularies, records, config.data.max_length, options)
+
+    def views(self) -> Mapping[str, View]:
+        """Attention, beams, errors, and scores by length."""
+        from recurra.tasks.translation_views import VIEWS
+
+        return VIEWS
+
+    def decoding(
+        self, record: str, config: TranslateConfig, vocabularies: Vocabularies, options: SampleOptions
+    ) -> Decoding:
+        """The record is the source whose translations are sampled."""
+        import torch
+
+        from recurra.data.pair_vocabularies import decode_line
+        from recurra.decode.decoding import Decoding
+
+        target = vocabularies["target"]
+        batch = self._batch(record, config, vocabularies)
+
+        def text(drawn: Tensor) -> str:
+            return decode_line(target, drawn.cpu().numpy())
+
+        forbid = () if target.unk_id is None else (target.unk_id,)
+        return Decoding(batch, torch.empty(0, dtype=torch.int64), target.eos_id, forbid, text)
+
+    def reading(self, record: str, config: TranslateConfig, vocabularies: Vocabularies) -> Reading:
+        """A source, as the encoder reads it."""
+        from recurra.tasks.translation_traces import labels
+
+        batch = self._batch(record, config, vocabularies)
+        ids: Any = batch.inputs
+        return Reading(batch, {"encoder": labels(vocabularies["source"], record, ids[0].numpy())})
+
+    def _batch(self, record: str, config: TranslateConfig, vocabularies: Vocabularies) -> Batch:
+        import torch
+
+        from recurra.contracts import Batch
+        from recurra.tasks.translation_traces import encode_source
+
+        ids = torch.from_numpy(encode_source(vocabularies, record, config.data.max_length))
+        return Batch(ids[None], lengths=torch.tensor([len(ids)]))
 
 
-TASK = Translation()
+TASK = Translating()
 
 
 def _note(counts: PairCounts, max_length: int) -> str:
@@ -203,5 +260,5 @@ def _note(counts: PairCounts, max_length: int) -> str:
         f"{counts.skipped} longer than {max_length} symbols left out": counts.skipped,
         f"{counts.truncated} cut to {max_length} symbols": counts.truncated,
     }
-    said = ", ".join(part for part, count in parts.items() if count)
-    return f"of {counts.lines} pairs {said}." if said else ""
+    text = ", ".join(part for part, count in parts.items() if count)
+    return f"of {counts.lines} pairs {text}." if text else ""
