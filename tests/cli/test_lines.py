@@ -16,8 +16,8 @@ def pipe():
         yield stream, writer
 
 
-def read(lines, may_be_json=True, encoding="utf-8"):
-    reader = LineReader("input", encoding, may_be_json)
+def read(lines, key="source", encoding="utf-8"):
+    reader = LineReader("input", encoding, key)
     return [reader.read(line if isinstance(line, bytes) else line.encode()) for line in lines]
 
 
@@ -59,7 +59,7 @@ def test_nothing_is_waited_for_that_is_not_there(pipe):
 
 def test_plain_text_is_text_whatever_it_looks_like():
     lines = ['{"source": "a"}', "", '"b"', "  c "]
-    assert [line.text for line in read(lines, may_be_json=False)] == lines
+    assert [line.text for line in read(lines, key=None)] == lines
     first, second = read([b"\xef\xbb\xbfa b", b"\xef\xbb\xbfc"])
     assert (first.text, second.text) == ("a b", "\ufeffc")  # a byte order mark begins a text
     assert read([b"\xe4"], encoding="latin-1")[0].text == "ä"
@@ -111,4 +111,4 @@ def test_a_bad_line_is_named_and_the_next_one_read(line, says, keys):
 def test_lines_of_wide_encodings_cannot_be_told_apart():
     for encoding, says in (("utf-16", "cannot be told apart"), ("utf-99", "not a text encoding")):
         with pytest.raises(ConfigError, match=says):
-            LineReader("input", encoding, may_be_json=False)
+            LineReader("input", encoding, key=None)

@@ -15,8 +15,9 @@ import recurra
 from commands import OWN_CELL, command, environment, fails, feed, prints
 from recurra.cli import main
 from recurra.decode import BeamConfig
-from recurra.models.language_model import LanguageModelConfig
+from recurra.models.language_model_config import LanguageModelConfig
 from reversal import config, write_pairs
+from translating import evaluate, scored, translate
 
 LINES = ["a b c", "", "g", "d zzz yyy f", "c c d e f", "a b c d e f g a b", "b a"]
 TEXT = "".join(line + "\n" for line in LINES).encode()
@@ -70,7 +71,7 @@ def answers(capsys, monkeypatch, data, *arguments):
 
 
 def test_a_line_for_each_line(capsys, monkeypatch, run, folder):
-    expected = [one.outputs[0].text for one in recurra.load(run).translate(LINES)]
+    expected = [one.outputs[0].text for one in translate(recurra.load(run), LINES)]
     lines, notes = answers(capsys, monkeypatch, TEXT, run)
     assert lines == expected
     assert lines[1] == ""
@@ -102,7 +103,7 @@ def test_a_line_for_each_line(capsys, monkeypatch, run, folder):
 )
 def test_options_mean_what_they_do_in_python(capsys, monkeypatch, run, options, how):
     lines, _ = answers(capsys, monkeypatch, TEXT, run, "--json", *options)
-    expected = list(recurra.load(run).translate(LINES, **how))
+    expected = list(translate(recurra.load(run), LINES, **how))
     for line, one in zip(lines, expected, strict=True):
         record = json.loads(line)
         assert (record["target"], record["n_best"][0]["tokens"]) == (
@@ -125,7 +126,7 @@ def test_the_n_best_are_as_many_lines_for_each(capsys, monkeypatch, run):
         assert scores[1:] == ("-inf", "-inf")  # one symbol leaves room for <eos> alone
         assert texts == ("", "", "")
     lines, _ = answers(capsys, monkeypatch, TEXT, run, "--n-best", "2")
-    for index, one in enumerate(recurra.load(run).translate(LINES, BeamConfig(n_best=2))):
+    for index, one in enumerate(translate(recurra.load(run), LINES, BeamConfig(n_best=2))):
         rows = [line.split("\t") for line in lines[2 * index : 2 * index + 2]]
         assert [row[2] for row in rows][: len(one.outputs)] == [output.text for output in one.outputs]
         assert float(rows[0][1]) == pytest.approx(one.outputs[0].score, abs=1e-3)
@@ -175,17 +176,17 @@ def test_what_came_before_a_wrongly_encoded_line_is_answered(capsys, monkeypatch
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--n-best", "4", "--beam-size", "3"], "n_best: expected at most the beam size 3, got 4"),
+        (["--n-best", "4", "--beam-size", "3"], "--n-best: expected at most the beam size 3, got 4"),
         (["--greedy", "--n-best", "2"], "--n-best: changes nothing with --greedy"),
         (["--greedy", "--length-penalty", "0.7"], "--length-penalty: changes nothing with --greedy"),
         (["--greedy", "--penalty", "gnmt"], "--penalty: changes nothing with --greedy"),
-        (["--length-penalty", "1.5"], "length_penalty: expected a number from 0 to 1, got 1.5"),
+        (["--length-penalty", "1.5"], "--length-penalty: expected a number from 0 to 1, got 1.5"),
         (["--penalty", "gmnt"], "--penalty: expected one of power, gnmt"),
         (
             ["--min-length", "9", "--max-length", "3"],
-            "max_length: expected at least the minimum length 9, got 3",
+            "--max-length: expected at least the minimum length 9, got 3",
         ),
-        (["--batch-size", "0"], "--batch-size: expected at least 1, got 0"),
+        (["--batch-size", "0"], "--batch-size: expected a whole number of at least 1, got 0"),
         (["--data.encoding", "utf-16"], "lines of utf-16 cannot be told apart"),
         (["--ensemble", "no/such"], "no/such: no such run directory"),
         (["no/such.txt"], "no/such.txt: no such file"),
@@ -198,10 +199,27 @@ def test_wrong_options_give_one_line(capsys, monkeypatch, run, options, says):
 
 
 def test_runs_of_another_task_say_what_they_are_good_for(capsys, run, lm):
-    assert f"got one of 'lm'; `recurra sample {lm}` lets it write" in fails(capsys, "predict", lm)
-    assert f"{lm}: expected a run of the task 'translate'" in fails(capsys, "predict", run, "--ensemble", lm)
-    for verb in ("sample", "score"):
-        assert f"`recurra predict {run} < FILE` translates" in fails(capsys, verb, run)
+    assert f"{lm} is a language model; expected a translator" in fails(
+        capsys, "predict", run, "--ensemble", lm
+    )
+    message = fails(capsys, "score", run)
+    assert f"{run} is a translator; score needs a language model" in message
+    assert f"`recurra predict {run} < FILE` translates" in message
+
+
+def test_predict_and_sample_are_for_every_task(capsys, monkeypatch, run, lm):
+    """A language model's predictions are what `score` prints; a translator's samples are translations."""
+    feed(monkeypatch, b"a b c\n")
+    scores = prints(capsys, "predict", lm)
+    feed(monkeypatch, b"a b c\n")
+    assert prints(capsys, "score", lm) == scores
+    assert scores.endswith("a b c\n")
+    samples = prints(
+        capsys, "sample", run, "--prompt", "a b c", "--n", "3", "--seed", "1", "--max-length", "9"
+    )
+    assert len(samples.splitlines()) == 3
+    assert set(samples.split()) <= set("abcdefg")
+    assert "source: expected some text" in fails(capsys, "sample", run)
 
 
 def test_ensembles_and_cells_of_ones_own(capsys, monkeypatch, train, run, folder):
@@ -256,12 +274,13 @@ def test_evaluation_of_a_translator(capsys, run, folder, tmp_path):
     assert "BLEU by sacrebleu, nrefs:" in out
     assert "exact match = 100" in out
     figures = json.loads(prints(capsys, *arguments, "--json"))
-    expected = recurra.load(run).evaluate([str(test)], beam=BeamConfig(2))
-    assert figures["loss"] == pytest.approx(expected.loss.nats, rel=1e-6)
-    assert figures["bleu"] == expected.scores["bleu"].score
-    assert set(figures["recipes"]) == {"exact_match", "bleu"}
+    expected = evaluate(recurra.load(run), [test], beam=BeamConfig(2))
+    _, outputs, _ = scored(expected)
+    assert figures["loss"] == pytest.approx(expected.loss, rel=1e-6)
+    assert figures["bleu"] == expected.scores["bleu"].value
+    assert set(figures["signatures"]) == {"perplexity", "exact_match", "bleu"}
     rows = [line.split("\t") for line in (tmp_path / "out.tsv").read_text().splitlines()]
-    assert rows == [["a b", expected.outputs[0], "b a", "b b"], ["c d", expected.outputs[1], "d c"]]
+    assert rows == [["a b", outputs[0], "b a", "b b"], ["c d", outputs[1], "d c"]]
     (tmp_path / "source").write_text("a b\nc d\na b\n")
     (tmp_path / "target").write_text("b a\nd c\nb b\n")
     files = ["--data.test_source", str(tmp_path / "source"), "--data.test_target", str(tmp_path / "target")]

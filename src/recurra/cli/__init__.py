@@ -3,7 +3,7 @@
 Results go to standard output, everything else (progress, notes, errors) to standard error. Exit codes:
 
     0    done
-    2    the user can mend it: one line says what was expected, what came, and the remedy
+    2    the user can fix it: one line says what was expected, what came, and the remedy
     130  stopped by Ctrl-C (or SIGTERM, in training); a run that was training is complete and resumable
     141  whoever read standard output has closed it
 
@@ -23,51 +23,62 @@ from importlib import import_module
 
 from recurra import __version__
 from recurra.errors import ConfigError, RecurraError, nearest
+from recurra.tasks.registry import COMMON_VIEWS, TASKS
 
 INTERRUPTED, CLOSED = 130, 141
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One command: its words, what it does, and the function `module:name` that takes the other arguments."""
+    """One command.
+
+    Attributes:
+        words: what is typed.
+        summary: what it does.
+        function: `module:name` of what takes the other arguments.
+        given: what the function takes before them: the name of a task or view.
+    """
 
     words: str
     summary: str
     function: str
+    given: tuple[str, ...] = ()
 
-    def load(self) -> Callable[[list[str]], int | None]:
-        """The function; it returns an exit code, or None for 0."""
+    def call(self, arguments: list[str]) -> int | None:
+        """Run it; returns an exit code, or None for 0."""
         module, _, name = self.function.partition(":")
-        function: Callable[[list[str]], int | None] = getattr(import_module(module), name)
-        return function
+        function: Callable[..., int | None] = getattr(import_module(module), name)
+        return function(*self.given, arguments)
 
 
-VERBS = (
-    Verb("train lm", "train a language model on text", "recurra.cli.train:train_lm"),
-    Verb("train translate", "train a translator on pairs of lines", "recurra.cli.train:train_translate"),
-    Verb("resume", "go on with a run that was stopped", "recurra.cli.train:resume"),
-    Verb("evaluate", "score a run on its test data, or others", "recurra.cli.evaluate:evaluate"),
-    Verb("average", "average a run's checkpoints into a new run", "recurra.cli.average:average"),
-    Verb("predict", "translate line by line", "recurra.cli.predict:predict"),
-    Verb("sample", "let a language model write", "recurra.cli.use:sample"),
-    Verb("score", "say how probable each line of text is", "recurra.cli.use:score"),
-    Verb("bleu", "score a file of outputs against references", "recurra.cli.score_files:bleu"),
-    Verb("inspect gradients", "see how far gradients reach back in time", "recurra.cli.look:gradients"),
-    Verb("inspect gates", "colour a text by what each unit does", "recurra.cli.look:gates"),
-    Verb(
-        "inspect attention",
-        "draw what a translation was read from",
-        "recurra.cli.look_translation:attention",
-    ),
-    Verb("inspect beam", "draw a beam search as a tree", "recurra.cli.look_translation:beam"),
-    Verb(
-        "inspect errors", "tell the model's errors from the search's", "recurra.cli.look_translation:errors"
-    ),
-    Verb("inspect lengths", "score translators by source length", "recurra.cli.look_translation:lengths"),
-    Verb("selfcheck", "compare every backend with the reference", "recurra.cli.bench:selfcheck"),
-    Verb("bench cells", "time cells on this machine", "recurra.cli.bench:bench_cells"),
-    Verb("explain", "say which backend runs a cell, and why", "recurra.cli.explain:explain"),
-)
+def verbs() -> list[Verb]:
+    """All commands; those of tasks and their views come from the registry."""
+    own_views = {name: summary for entry in TASKS.values() for name, summary in entry.views.items()}
+    return [
+        *(
+            Verb(f"train {name}", entry.summary, "recurra.cli.train:train", (name,))
+            for name, entry in TASKS.items()
+        ),
+        Verb("resume", "continue a run that was stopped", "recurra.cli.train:resume"),
+        Verb("evaluate", "score a run on its test data, or others", "recurra.cli.evaluate:evaluate"),
+        Verb("average", "average a run's checkpoints into a new run", "recurra.cli.average:average"),
+        Verb("predict", "give the model's output for each line", "recurra.cli.predict:predict", ("predict",)),
+        *(
+            Verb(verb, summary, "recurra.cli.predict:predict", (verb,))
+            for entry in TASKS.values()
+            for verb, summary in entry.verbs.items()
+        ),
+        Verb("sample", "draw samples from a model", "recurra.cli.sample:sample"),
+        Verb("bleu", "score a file of outputs against references", "recurra.cli.score_files:bleu"),
+        *(
+            Verb(f"inspect {name}", summary, "recurra.cli.inspect:inspect", (name,))
+            for name, summary in {**COMMON_VIEWS, **own_views}.items()
+        ),
+        Verb("selfcheck", "compare every backend with the reference", "recurra.cli.bench:selfcheck"),
+        Verb("bench cells", "time cells on this machine", "recurra.cli.bench:bench_cells"),
+        Verb("explain", "say which backend runs a cell, and why", "recurra.cli.explain:explain"),
+    ]
+
 
 HEAD = """usage: recurra VERB ...
 
@@ -102,22 +113,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HEAD + _list(VERBS) + TAIL, end="")
+        print(HEAD + _list(verbs()) + TAIL, end="")
         return 0
     if arguments[0] == "--version":
         print(f"recurra {__version__}")
         return 0
-    for verb in VERBS:
+    for verb in verbs():
         words = verb.words.split()
         if arguments[: len(words)] == words:
-            return verb.load()(arguments[len(words) :]) or 0
+            return verb.call(arguments[len(words) :]) or 0
     return _incomplete(arguments)
 
 
 def _incomplete(arguments: list[str]) -> int:
     """What to say to the first word of a verb alone, and to words that are no verb."""
     first, rest = arguments[0], arguments[1:]
-    family = [verb for verb in VERBS if verb.words.split()[0] == first]
+    family = [verb for verb in verbs() if verb.words.split()[0] == first]
     if family and rest and rest[0] in ("-h", "--help"):
         print(
             f"usage: recurra {first} WHAT ...\n{_list(family)}\n`recurra {family[0].words} --help` tells more."
@@ -128,11 +139,11 @@ def _incomplete(arguments: list[str]) -> int:
         got = repr(rest[0]) if rest else "nothing"
         hint = nearest(rest[0], known) if rest else ""
         raise ConfigError(f"{first}: expected one of {', '.join(known)} after it, got {got}.{hint}")
-    known = list(dict.fromkeys(verb.words.split()[0] for verb in VERBS))
+    known = list(dict.fromkeys(verb.words.split()[0] for verb in verbs()))
     hint = nearest(first, known) or " `recurra --help` lists the verbs."
     raise ConfigError(f"expected a verb, one of {', '.join(known)}; got {first!r}.{hint}")
 
 
-def _list(verbs: Sequence[Verb]) -> str:
-    width = max(len(verb.words) for verb in verbs)
-    return "\n" + "".join(f"  {verb.words:<{width}}   {verb.summary}\n" for verb in verbs)
+def _list(shown: Sequence[Verb]) -> str:
+    width = max(len(verb.words) for verb in shown)
+    return "\n" + "".join(f"  {verb.words:<{width}}   {verb.summary}\n" for verb in shown)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 from recurra.cli.options import Options
-from recurra.cli.run_options import NEXT, add_cell, own_cell
+from recurra.cli.runs import add_cell, own_cell
 from recurra.cli.tables import print_json, print_table
 from recurra.errors import ConfigError
+from recurra.tasks.registry import TASKS
 
 
 def average(arguments: list[str]) -> None:
@@ -39,6 +40,6 @@ def average(arguments: list[str]) -> None:
     steps = ", ".join(map(str, made.steps))
     print(
         f"recurra: {made.directory.path} holds the mean of steps {steps}; "
-        f"{NEXT[made.task].format(run=made.directory.path)}.",
+        f"{TASKS[made.source.task.name].next.format(run=made.directory.path)}.",
         file=sys.stderr,
     )

@@ -80,11 +80,11 @@ def bench_cells(arguments: list[str]) -> None:
     )
     options.add("shapes", str | None, None, "TxBxH, separated by commas, instead of the six", "SHAPES")
     options.add("repeats", int, 15, "timed steps of each", "N")
-    options.add("threads", int | None, None, "how many threads; without it, as many as there are cores", "N")
+    options.add("threads", int | None, None, "number of threads (default: as many as there are cores)", "N")
     options.add("out", str, "bench-cells.png", "the picture to write", "FILE.png")
+    for name in ("repeats", "threads"):
+        options.at_least(name, 1)
     values = options.parse(arguments)
-    if values.repeats < 1 or (values.threads is not None and values.threads < 1):
-        raise ConfigError("--repeats, --threads: expected at least 1.")
     if not values.out.endswith(".png"):
         raise ConfigError(f"--out: expected a file name ending in .png, got {values.out!r}.")
 
@@ -92,7 +92,7 @@ def bench_cells(arguments: list[str]) -> None:
 
     from recurra.inspection.machine import describe
     from recurra.inspection.speed import SHAPES, Shape, ratios, time_cells
-    from recurra.inspection.speed_picture import PEERS, draw
+    from recurra.inspection.speed_picture import PEERS, show_speed
 
     if values.threads:
         torch.set_num_threads(values.threads)
@@ -117,11 +117,10 @@ def bench_cells(arguments: list[str]) -> None:
         if " over " in name and not any(str(one.shape) in name for one in timings):
             print(f"  {name}: {value:.2f}")
     machine = describe()
-    print(
-        f"\n{machine['cpu']}, {machine['threads']} threads, matrix product {machine['gemm_gflops']} GFLOP/s"
-    )
-    path = draw(timings, f"{machine['cpu']}, {machine['threads']} threads", values.out)
-    print(f"recurra: wrote {path}", file=sys.stderr)
+    threads = f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"
+    print(f"\n{machine['cpu']}, {threads}, matrix product {machine['gemm_gflops']} GFLOP/s")
+    for path in show_speed(timings, f"{machine['cpu']}, {threads}").save(values.out):
+        print(f"recurra: wrote {path}", file=sys.stderr)
 
 
 def _cells(name: str | None, otherwise: tuple[str, ...] = ()) -> dict[str, type[Cell]]:

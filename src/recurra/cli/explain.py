@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from recurra.cli.options import Options
 from recurra.cli.tables import print_table
+from recurra.settings import PROBABILITY, check_number
 
 if TYPE_CHECKING:
     from recurra.cells import Program
@@ -20,19 +21,16 @@ def explain(arguments: list[str]) -> None:
 
     from recurra import engine
     from recurra.cells import resolve
-    from recurra.errors import ConfigError
-    from recurra.layers.regularisation import Regularisation, check_probability
+    from recurra.cells.equations import equations
+    from recurra.layers.regularisation import Regularisation
 
     cell = resolve(values.cell)
-    for name in ("input_size", "hidden_size"):
-        if values[name] < 1:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected at least 1, got {values[name]}.")
-    check_probability("--dropout", values.dropout)
+    check_number("--dropout", values.dropout, float, **PROBABILITY)
     program = cell(values.input_size, values.hidden_size).program
     regularisation = Regularisation(recurrent_dropout=values.recurrent_dropout, zoneout=values.zoneout)
     regularisation.check(program, cell.__name__)
     if values.equations or values.latex:
-        print(program.equations(values.latex))
+        print(equations(program, values.latex))
         return
     if values.show_code:
         print(_code(program, values.device, values.dtype))
@@ -75,6 +73,8 @@ def _options() -> Options:
     options.add("cell", str, "lstm", "a built-in cell, or FILE.py:Class", "CELL")
     options.add("input-size", int, 64, "width of the input vectors", "I")
     options.add("hidden-size", int, 256, "units", "H")
+    for name in ("input-size", "hidden-size"):
+        options.at_least(name, 1)
     options.flag("equations", "print one step forwards and backwards as equations, instead")
     options.flag("latex", "print them in LaTeX")
     options.flag("show-code", "print the code generated for it, instead: C++, or Triton for --device cuda")

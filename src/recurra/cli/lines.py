@@ -63,9 +63,9 @@ class Line:
     """A line of input.
 
     Attributes:
-        text: what is to be translated; empty where there is an error.
+        text: what the model reads; empty where there is an error.
         error: what is wrong with the line, where something is.
-        keys: of its JSON object, besides "source".
+        keys: of its JSON object, besides that of the text.
     """
 
     text: str
@@ -76,19 +76,19 @@ class Line:
 class LineReader:
     """Makes text of lines of bytes, one call for each.
 
-    With `may_be_json`, a line that begins with {, or a first line that is a JSON string, says that the input is
-    JSON from there on: a string, or an object with the text under "source", per line.
+    With a `key`, a line that begins with {, or a first line that is a JSON string, says that the input is
+    JSON from there on: a string, or an object with the text under that key, per line.
 
     Args:
         name: of the input, for errors.
         encoding: of the text; one in which a line end is one byte.
-        may_be_json: otherwise every line is plain text.
+        key: of the text in JSON objects; None: every line is plain text.
 
     Raises:
         ConfigError: the encoding is unknown, or does not let lines be told apart.
     """
 
-    def __init__(self, name: str, encoding: str, may_be_json: bool) -> None:
+    def __init__(self, name: str, encoding: str, key: str | None) -> None:
         from recurra.data.text import check_encoding
 
         check_encoding(encoding)
@@ -97,7 +97,7 @@ class LineReader:
                 f"data.encoding: lines of {encoding} cannot be told apart as they come; re-encode the input, and "
                 "pass --data.encoding utf-8."
             )
-        self._name, self._encoding, self._may_be_json = name, encoding, may_be_json
+        self._name, self._encoding, self._key = name, encoding, key
         self._is_json = self._began = False
         self.number = 0
 
@@ -115,11 +115,11 @@ class LineReader:
                 "Re-encode the input, or pass --data.encoding latin-1.",
             )
         text = text.removeprefix("\ufeff") if self.number == 1 else text
-        if not self._may_be_json:
+        if self._key is None:
             return Line(text)
         self._is_json = self._is_json or self._begins_json(text.strip())
         self._began = self._began or bool(text.strip())
-        line = _parse(text) if self._is_json else Line(text)
+        line = _parse(text, self._key) if self._is_json else Line(text)
         return line if line.error is None else replace(line, error=where + line.error)
 
     def _begins_json(self, text: str) -> bool:
@@ -133,7 +133,7 @@ class LineReader:
             return False
 
 
-def _parse(text: str) -> Line:
+def _parse(text: str, key: str) -> Line:
     """A line of JSON; its error, if there is one, does not name the line yet."""
     try:
         value = json.loads(text)
@@ -150,9 +150,9 @@ def _parse(text: str) -> Line:
     if isinstance(value, str):
         return Line(value)
     if not isinstance(value, dict):
-        return Line("", f'expected an object with "source", or a string; got {text.strip()[:40]}.')
-    source = value.pop("source", None)
+        return Line("", f'expected an object with "{key}", or a string; got {text.strip()[:40]}.')
+    source = value.pop(key, None)
     if not isinstance(source, str):
         got = "none" if source is None else json.dumps(source)[:40]
-        return Line("", f'expected text under "source", got {got}; add it.', value)
+        return Line("", f'expected text under "{key}", got {got}; add it.', value)
     return Line(source, keys=value)

@@ -1,23 +1,25 @@
 """The options of a verb: plain ones, and every key of a configuration dataclass under its dotted name.
 
-jsonargparse converts and checks the values; this module gives it the keys, reads the configuration file,
-and turns each complaint into one line.
+jsonargparse converts and checks the values; this module gives it the keys, and those of the configuration file, and
+turns each complaint into one line.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import re
 import types
 from argparse import Action, ArgumentError
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
+from recurra.cli.config_files import find_config, read_yaml, recipe_names
 from recurra.errors import ConfigError, nearest
+from recurra.settings import build, check_number, default_of, fields_of, help_of
 
 Config = TypeVar("Config")
 
@@ -29,7 +31,7 @@ TYPE_NAMES = {
     float: "a number",
     bool: "true or false",
     str: "text",
-    type(None): "null",
+    type(None): "none",
 }
 
 
@@ -54,7 +56,7 @@ class Options:
     """The options that one verb takes."""
 
     def __init__(self, verb: str, description: str, usage: str) -> None:
-        self._verb = verb
+        self._verb, self._usage = verb, usage
         self._parser = ArgumentParser(
             prog=f"recurra {verb}",
             usage=f"recurra {verb} {usage}",
@@ -64,7 +66,9 @@ class Options:
             allow_abbrev=False,
         )
         self._types: dict[str, Any] = {"help": bool}
-        self._defaults: dict[str, Any] = {}
+        self._least: dict[str, int] = {}
+        self._has_positionals = False
+        self._typed: list[str] = []
         self._group: Any = self._parser
 
     def group(self, title: str, description: str = "") -> None:
@@ -75,19 +79,53 @@ class Options:
         """Add a positional argument, shown in capitals: one, none or one, or a list of one or more."""
         extra: dict[str, Any] = {"nargs": "?"} if optional else {"nargs": "+"} if several else {}
         self._parser.add_argument(name, type=str, metavar=name.upper(), help=help, **extra)
+        self._has_positionals = True
 
     def add(self, name: str, type: Any, default: Any, help: str, metavar: str | None = None) -> None:
         """Add `--name`; a bool needs no value, a list of text takes one or more."""
-        key = name.replace("-", "_")
-        self._types[name], self._defaults[key] = type, default
+        self._types[name] = type
         shape: dict[str, Any] = {"type": type}
         if type == list[str]:
             shape = {"type": str, "nargs": "+"}
+        elif type == list[int] and "." not in name:
+            shape = {"type": int, "nargs": "+"}
         elif type is bool:
             shape = {"type": bool, "nargs": "?", "const": True}
         if get_origin(type) is not Literal:
-            shape["metavar"] = metavar or METAVARS.get(type, "VALUE")
+            shape["metavar"] = metavar or METAVARS.get(type) or _choices(type) or "VALUE"
         self._group.add_argument(f"--{name}", default=default, help=_with_default(help, default), **shape)
+
+    def at_least(self, name: str, least: int) -> None:
+        """Refuse smaller values of an option that `add` added."""
+        self._least[name] = least
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all options, without their dashes."""
+        return set(self._types)
+
+    def add_dataclass(self, kind: type, leave_out: Sequence[str] = ()) -> None:
+        """Add every field of a flat dataclass as `--field-name`, with its type, default and help."""
+        helps = help_of(kind)
+        for key, field, hint in fields_of(kind):
+            name = key.replace("_", "-")
+            if key in leave_out or name in self._types:
+                continue
+            if hint is bool and default_of(field) is False:
+                self.flag(name, helps.get(key, ""))  # takes no value, so that RUN may stand after it
+                continue
+            metavar = "FILE" if field.metadata.get("files") else None
+            self.add(name, hint, default_of(field), helps.get(key, ""), metavar)
+
+    def given(self, values: Namespace, kind: type) -> dict[str, Any]:
+        """The values of a dataclass's fields that were typed, by the fields' names."""
+        known = {key for key, _, _ in fields_of(kind)}
+        given: dict[str, Any] = {}
+        for name in self._typed:
+            key = name.replace("-", "_")
+            if key in known:
+                given[key] = values[key]
+        return given
 
     def flag(self, name: str, help: str) -> None:
         """Add `--name`, which is off unless given."""
@@ -96,14 +134,17 @@ class Options:
 
     def add_config(self, config: type, titles: dict[str, str]) -> None:
         """Add `--config FILE` and every key of a dataclass of dataclasses, one group for each of them."""
-        self.add("config", str, None, "a YAML file of the keys below; the command line overrides it", "FILE")
-        for section in dataclasses.fields(config):
-            self.group(f"{section.name}.*", titles.get(section.name, ""))
-            kind = get_type_hints(config)[section.name]
-            for key, hint, default, help in _keys(kind, section.name):
-                files = hint == list[str] and key.startswith(("data.train", "data.valid", "data.test"))
-                metavar = "FILE" if files else None
-                self.add(key, hint, default, help, metavar)
+        recipes = ", ".join(recipe_names())
+        recipe = f", or the name of a recipe ({recipes})" if recipes else ""
+        help = f"a YAML file of the keys below{recipe}; the command line overrides it"
+        self.add("config", str, None, help, "FILE")
+        sections, helps = [section.name for section in dataclasses.fields(config)], _section_helps(config)
+        for section in sections:
+            self.group(f"{section}.*", titles.get(section, ""))
+            for key, field, hint in fields_of(config):
+                if key.partition(".")[0] == section:
+                    metavar = "FILE" if field.metadata.get("files") else None
+                    self.add(key, hint, default_of(field), helps.get(key, ""), metavar)
 
     # ---------------------------------------------------------------- parsing
 
@@ -114,13 +155,59 @@ class Options:
             ConfigError: an option is unknown or missing, or its value is not of its type.
         """
         self._check_names(arguments)
+        self._typed = [
+            argument.removeprefix("--").partition("=")[0]
+            for argument in takewhile(lambda argument: argument != "--", arguments)
+            if argument.startswith("--")
+        ]
         file = _value_of("--config", arguments) if "config" in self._types else None
         if file is not None:
-            self._parser.set_defaults(self._read_config(Path(file)))
+            self._parser.set_defaults(self._read_config(find_config(file)))
         try:
-            return self._parser.parse_args(list(arguments))
+            values = self._parser.parse_args(self._positionals_first(self._with_null(arguments)))
         except ArgumentError as error:
             raise ConfigError(self._one_line(str(error))) from error
+        for name, least in self._least.items():
+            check_number(f"--{name}", values[name.replace("-", "_")], int | None, at_least=least)
+        return values
+
+    def _with_null(self, arguments: Sequence[str]) -> list[str]:
+        """The arguments, with jsonargparse's `null` in the place of the value `none` of an option that may be none."""
+        replaced: list[str] = []
+        name = ""
+        for position, argument in enumerate(arguments):
+            if argument == "--":
+                return [*replaced, *arguments[position:]]
+            option, equals, value = argument.partition("=")
+            if argument.startswith("--"):
+                name = option.removeprefix("--")
+                is_none = bool(equals) and _is_none(value, self._types.get(name))
+                replaced.append(f"{option}=null" if is_none else argument)
+            else:
+                replaced.append("null" if _is_none(argument, self._types.get(name)) else argument)
+                name = ""
+        return replaced
+
+    def _positionals_first(self, arguments: Sequence[str]) -> list[str]:
+        """The arguments with positional ones before options: argparse takes an optional one nowhere else."""
+        if not self._has_positionals:
+            return list(arguments)
+        positionals: list[str] = []
+        options: list[str] = []
+        kind: Any = bool  # of the option that may take the next argument as its value; bool: it takes none
+        for position, argument in enumerate(arguments):
+            if argument == "--":
+                return [*options, "--", *positionals, *arguments[position + 1 :]]
+            if argument.startswith("--"):
+                name, equals, _ = argument.removeprefix("--").partition("=")
+                kind = bool if equals else self._types.get(name, str)
+                options.append(argument)
+            elif kind is bool and argument not in ("true", "false"):
+                positionals.append(argument)
+            else:
+                options.append(argument)
+                kind = kind if get_origin(kind) is list else bool
+        return [*positionals, *options]
 
     def build(self, config: type[Config], values: Namespace) -> Config:
         """The dataclass whose keys `add_config` added, from what `parse` returned.
@@ -128,8 +215,8 @@ class Options:
         Raises:
             ConfigError: a value is out of range.
         """
-        built: Config = _build(config, values)
-        return built
+        sections = [section.name for section in dataclasses.fields(config)]  # type: ignore[arg-type]
+        return build(config, {section: values[section].as_dict() for section in sections})
 
     def _check_names(self, arguments: Sequence[str]) -> None:
         for argument in arguments:
@@ -143,17 +230,22 @@ class Options:
 
     def _one_line(self, message: str) -> str:
         """A complaint of jsonargparse, which may take eight lines, as: option, what was expected, what came."""
-        if found := re.search(r'Parser key "([^"]+)"', message):
-            name = self._name(found[1])
+        if matched := re.search(r'Parser key "([^"]+)"', message):
+            name = self._name(matched[1])
             got = re.search(r"(?:Given value|Got value): (.*)\Z", message, re.DOTALL)
             return _wrong(f"--{name}", self._types.get(name, str), got[1] if got else "another type")
-        if found := re.search(r"argument (\S+?)(?:/\S+)?: expected (?:at least )?one argument", message):
-            return f"{found[1]}: expected a value, got none (one that begins with a dash is written {found[1]}=-...)."
-        if found := re.search(r'required: (.*)|Option "(\S+)" is required', message):
-            missing = (found[1] or found[2]).upper()
-            return f"{missing}: expected, got nothing; `recurra {self._verb} --help` shows the usage."
-        if found := re.search(r"unrecognized arguments: (.*)", message, re.DOTALL):
-            return f"{found[1]!r}: not expected here; `recurra {self._verb} --help` shows the usage."
+        if matched := re.search(r"argument (\S+?)(?:/\S+)?: expected (?:at least )?one argument", message):
+            option = matched[1]
+            return f"{option}: expected a value, got none (one that begins with a dash is written {option}=-...)."
+        if matched := re.search(r'required: (.*)|Option "(\S+)" is required', message):
+            missing = (matched[1] or matched[2]).upper()
+            if missing == "RUN":
+                return f"give a run folder: recurra {self._verb} RUN"
+            several = missing.replace(", ", " and ")
+            what = f"a {missing}" if several == missing else several
+            return f"give {what}: recurra {self._verb} {self._usage}"
+        if matched := re.search(r"unrecognized arguments: (.*)", message, re.DOTALL):
+            return f"{matched[1]!r}: not expected here; `recurra {self._verb} --help` shows the usage."
         return " ".join(message.split())
 
     def _name(self, key: str) -> str:
@@ -189,8 +281,8 @@ class Options:
             if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
                 raise wrong
             return value
-        if value is None:
-            if self._defaults[key] is not None:
+        if value is None or _is_none(value, kind):
+            if type(None) not in get_args(kind):
                 raise wrong
             return None
         try:
@@ -200,9 +292,17 @@ class Options:
         return parsed[key]
 
 
+def _choices(kind: Any) -> str:
+    """The names that a type allows beside none, as the help writes them; empty where it allows other values."""
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    if len(parts) != 1 or get_origin(parts[0]) is not Literal:
+        return ""
+    return "{" + ",".join(map(str, get_args(parts[0]))) + "}"
+
+
 def _with_default(help: str, default: Any) -> str:
-    """The help of an option, its default at the end; None and the empty list go without saying."""
-    if default is None or default == []:
+    """The help of an option, its default at the end; none and the empty list go without saying."""
+    if default is None or default == [] or "(default:" in help:
         return help
     shown = str(default).lower() if isinstance(default, bool) else default
     return f"{help} (default: {shown})"
@@ -219,49 +319,17 @@ class _HelpFormatter(DefaultHelpFormatter):
         return ", ".join(form for form in forms.split(", ") if not re.match(r"--\S+\+", form))
 
 
-def _keys(config: Any, prefix: str) -> Iterator[tuple[str, Any, Any, str]]:
-    """Each key of a dataclass, dotted, with its type, default and help; nested dataclasses are gone into."""
-    hints, helps = get_type_hints(config), field_help(config)
+def _section_helps(config: type, prefix: str = "") -> dict[str, str]:
+    """The help of each dotted key of a dataclass of dataclasses."""
+    hints, by_name = get_type_hints(config), help_of(config)
+    helps: dict[str, str] = {}
     for field in dataclasses.fields(config):
-        key, hint = f"{prefix}.{field.name}", hints[field.name]
-        if dataclasses.is_dataclass(hint):
-            yield from _keys(hint, key)
+        key, hint = f"{prefix}{field.name}", hints[field.name]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            helps |= _section_helps(hint, f"{key}.")
         else:
-            # The declared default, not that of an instance, which may have put a value for None already.
-            factory = field.default_factory
-            default = field.default if factory is dataclasses.MISSING else factory()
-            yield key, hint, default, helps.get(field.name, "")
-
-
-def field_help(config: type) -> dict[str, str]:
-    """What the docstrings of a dataclass and of its bases say of each field, under `Args:` or `Attributes:`.
-
-    None is null there.
-    """
-    helps = [_docstring_help(base.__doc__ or "") for base in reversed(config.__mro__)]
-    return {name: help for each in helps for name, help in each.items()}
-
-
-def _docstring_help(docstring: str) -> dict[str, str]:
-    text = re.sub(r"\bNone\b", "null", inspect.cleandoc(docstring))
-    section = re.search(r"^(?:Args|Attributes):\n((?:(?: .*)?\n?)*)", text, re.MULTILINE)
-    entries = re.findall(
-        r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", section[1] if section else "", re.MULTILINE
-    )
-    return {
-        name: " ".join(help.replace("`", "").split()).rstrip(".")
-        for names, help in entries
-        for name in names.split(", ")
-    }
-
-
-def _build(config: Any, values: Namespace) -> Any:
-    hints = get_type_hints(config)
-    fields: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value, hint = values[field.name], hints[field.name]
-        fields[field.name] = _build(hint, value) if dataclasses.is_dataclass(hint) else value
-    return config(**fields)
+            helps[key] = by_name.get(field.name, "")
+    return helps
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
@@ -273,6 +341,13 @@ def _value_of(option: str, arguments: Sequence[str]) -> str | None:
         elif argument.startswith(f"{option}="):
             value = argument.partition("=")[2]
     return value
+
+
+def _is_none(value: Any, kind: Any) -> bool:
+    """Whether a value is the word `none`, and means that of a type: of a text, it is one as any other."""
+    parts = get_args(kind)
+    names = [name for part in parts if get_origin(part) is Literal for name in get_args(part)]
+    return value == "none" and type(None) in parts and str not in parts and "none" not in names
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
@@ -313,43 +388,3 @@ def check_text(option: str, text: str) -> str:
             f"{option}: expected text in the terminal's encoding, got other bytes; re-encode it."
         )
     return text
-
-
-def read_yaml(path: Path, known: Sequence[str]) -> Iterator[tuple[int, str, Any]]:
-    """Each entry of a YAML file as line (from 1), dotted key, plain value; sections of `known` are gone into.
-
-    Raises:
-        ConfigError: the file is missing, not YAML, or not a mapping.
-    """
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigError(f"--config {path}: cannot be read ({reason}).") from error
-    sections = {key[:dot] for key in known for dot in range(len(key)) if key[dot] == "."}
-    try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        if root is not None:
-            yield from _entries(loader, root, path, "", sections)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not YAML ({getattr(error, 'problem', None) or error}).") from error
-
-
-def _entries(
-    loader: Any, node: Any, path: Path, prefix: str, sections: set[str]
-) -> Iterator[tuple[int, str, Any]]:
-    import yaml
-
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}, line {node.start_mark.line + 1}: expected `key: value` lines.")
-    for name, value in node.value:
-        key = f"{prefix}{loader.construct_object(name)}"
-        if key in sections:
-            yield from _entries(loader, value, path, f"{key}.", sections)
-        else:
-            yield name.start_mark.line + 1, key, loader.construct_object(value, deep=True)

@@ -1,33 +1,42 @@
-"""`recurra predict`: a line of output for each line of input, as they come."""
+"""`recurra predict`: an output for each line of input, as the lines come."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recurra.cli.lines import Line, LineReader, groups_of_lines, open_lines
 from recurra.cli.options import Options
-from recurra.cli.run_options import add_cell, load_others, load_run, own_cell
-from recurra.cli.search_options import add_search, search_of
+from recurra.cli.runs import (
+    add_cell,
+    add_ensemble,
+    add_task_options,
+    as_typed,
+    build_options,
+    load_run,
+    opened_or_raise,
+    peek,
+    refuse_options_of_others,
+    tasks_of,
+    with_ensemble,
+)
 from recurra.cli.tables import print_json
-from recurra.errors import ConfigError, DataError
+from recurra.errors import DataError
+from recurra.tasks.registry import TASKS, check_noun
 
 if TYPE_CHECKING:
-    from recurra.tasks.translation_run import Output, Translated, TranslationRun
+    from recurra.tasks.opened import OpenedRun
+    from recurra.tasks.prediction import Prediction
+    from recurra.tasks.task import AnyTask
 
-    Translate = Callable[[Sequence[str]], Iterator[Translated]]
-
-LINES_AT_ONCE = 256
-RULED_OUT = float("-inf")
-"""The score, as log 0, of the outputs that a source with fewer than `--n-best` does not have."""
+    Predict = Callable[[Sequence[str]], Iterator[Prediction]]
 
 
 @dataclass
 class Counts:
-    """What is said on stderr once the input has ended."""
+    """What is reported on stderr once the input has ended."""
 
     lines: int = 0
     bad: int = 0
@@ -35,13 +44,13 @@ class Counts:
     with_unknown: int = 0
     truncated: int = 0
 
-    def add(self, output: Translated) -> None:
-        """A line was translated."""
+    def add(self, output: Prediction) -> None:
+        """A line was read."""
         self.unknown += output.unknown
         self.with_unknown += output.unknown > 0
         self.truncated += output.truncated
 
-    def notes(self, max_length: int) -> Iterator[str]:
+    def notes(self, max_length: int | None) -> Iterator[str]:
         """A line for each thing to say."""
         if self.bad:
             yield f"{self.bad} of {_many(self.lines, 'line')} cannot be used; an error stands in the place of each"
@@ -49,120 +58,127 @@ class Counts:
             symbols, lines = _many(self.unknown, "symbol"), _many(self.with_unknown, "line")
             yield f"{symbols} of {lines} not known to the vocabulary"
         if self.truncated:
-            yield f"{_many(self.truncated, 'line')} cut to data.max_length, {max_length} symbols"
+            limit = "" if max_length is None else f" to data.max_length, {max_length} symbols"
+            yield f"{_many(self.truncated, 'line')} cut{limit}"
 
 
-def predict(arguments: list[str]) -> None:
-    """Translate the lines of a file or of standard input."""
-    options = _options()
+def predict(verb: str, arguments: list[str]) -> None:
+    """Print the model's output for the lines of a file or of standard input.
+
+    Args:
+        verb: "predict", or another name that a task has for it.
+        arguments: the others.
+    """
+    opened = peek(arguments)
+    tasks = _tasks(verb, opened)
+    options = _options(verb, tasks)
+    others = {task.name: _options(verb, [task]) for task in _tasks(verb, None)}
+    refuse_options_of_others(arguments, opened, options, others)
     values = options.parse(arguments)
-    beam = search_of(values)
-    if values.batch_size < 1:
-        raise ConfigError(f"--batch-size: expected at least 1, got {values.batch_size}.")
-    run: TranslationRun = load_run(values, "translate")
-    others = load_others(values.ensemble or (), "translate", own_cell(values.model.cell))
-
-    def translate(lines: Sequence[str]) -> Iterator[Translated]:
-        return run.translate(lines, beam, values.greedy, values.copy_unknown, others)
-
-    translate([])  # what this run cannot do is refused before anything is read
+    opened = opened_or_raise(opened, values.run)
+    _check_verb(verb, opened)
+    chosen = build_options(options, values, opened.task.predict_options)
+    run = with_ensemble(load_run(opened, values), values)
+    with as_typed(type(chosen)):
+        run.check(chosen)
     name, stream = open_lines(values.file)
-    reader = LineReader(name, values.data.encoding or run.settings.data.encoding, may_be_json=values.json)
+    encoding = values.data.encoding or getattr(run.config.data, "encoding", "utf-8")
+    reader = LineReader(name, encoding, run.task.record_key if values.json else None)
     if values.file is None and sys.stdin.isatty():
-        print("Type a line to have it translated; Ctrl-D ends.", file=sys.stderr)
-    show = _print_record if values.json else partial(_print_plain, n_best=beam.n_best)
-    counts = Counts()
-    for group in groups_of_lines(stream, values.batch_size):
-        _answer([reader.read(data) for data in group], translate, show, counts, values.json)
+        print("Type a line; Ctrl-D ends.", file=sys.stderr)
+    counts, header = Counts(), sys.stdout.isatty() and not values.json
+
+    def answers(lines: Sequence[str]) -> Iterator[Prediction]:
+        return run.predict(lines, chosen)
+
+    for group in groups_of_lines(stream, values.batch_size or opened.task.records_at_once):
+        for output in _answer([reader.read(data) for data in group], answers, counts, values.json):
+            if header and output.header:
+                print(output.header)
+            header = False
+            print(output.line(), flush=True)
         sys.stdout.flush()
-    for note in counts.notes(run.settings.data.max_length):
+    for note in counts.notes(getattr(run.config.data, "max_length", None)):
         print(f"recurra: {note}.", file=sys.stderr)
 
 
-def _options() -> Options:
+def _tasks(verb: str, opened: OpenedRun | None) -> list[AnyTask]:
+    """The run's task; where no run is open, all those that have the verb."""
+    tasks = tasks_of(opened)
+    if opened is None and verb != "predict":
+        return [task for task in tasks if verb in TASKS[task.name].verbs]
+    return tasks
+
+
+def _check_verb(verb: str, opened: OpenedRun) -> None:
+    if verb == "predict" or verb in TASKS[opened.task.name].verbs:
+        return
+    wanted = next(name for name, entry in TASKS.items() if verb in entry.verbs)
+    check_noun(opened.path, opened.task.name, wanted, verb)
+
+
+def _options(verb: str, tasks: Sequence[AnyTask]) -> Options:
+    summaries = [TASKS[task.name].verbs[verb] for task in tasks if verb in TASKS[task.name].verbs]
+    does = f"{summaries[0][0].upper()}{summaries[0][1:]}. " if summaries else ""
     options = Options(
-        "predict",
-        "Translate line by line: an output for each line of FILE or of standard input, in order, as the lines come. An "
-        "empty line gives an empty output. With --n-best N above 1 each line gives N lines, best first: rank, score "
-        "and text, separated by tabs; where fewer outputs were found, the score of the others is -inf.",
+        verb,
+        f"{does}An output for each line of FILE or of standard input, in order, as the lines come.",
         "RUN [FILE] [options]",
     )
     options.positional("run", "the run's folder")
     options.positional(
         "file", "a text file, plain or gzip; standard input where there is none", optional=True
     )
-    add_search(options)
+    add_task_options(options, tasks, [task.predict_options for task in tasks])
     options.group("what is printed")
-    options.flag(
-        "copy-unknown", "put in the place of each unknown word the source's word that it attends to most"
-    )
-    options.flag(
-        "json",
-        "print JSON, one object per line; the input may then be JSON as well, per line a string or an object with "
-        '"source", whose other keys are passed on; a bad line gives an object with "error"',
-    )
+    options.flag("json", _json_help(tasks))
     options.group("the input, and the run")
+    at_once = ", ".join(str(count) for count in dict.fromkeys(task.records_at_once for task in tasks))
     options.add(
         "batch-size",
-        int,
-        LINES_AT_ONCE,
-        "the most lines that are read ahead and translated together",
+        int | None,
+        None,
+        f"maximum number of lines that are read ahead and predicted together (default: {at_once})",
         "LINES",
     )
     options.add(
-        "data.encoding", str | None, None, "the input's text encoding; without it, the run's own", "NAME"
+        "data.encoding", str | None, None, "the input's text encoding (default: the run's own)", "NAME"
     )
+    add_ensemble(options, tasks)
     add_cell(options)
+    options.at_least("batch-size", 1)
     return options
 
 
-def _answer(
-    lines: Sequence[Line],
-    translate: Translate,
-    show: Callable[[Line, Translated], None],
-    counts: Counts,
-    go_on: bool,
-) -> None:
-    """Print what the lines give, in order; `go_on`: at a bad one print its error and go on, else raise it."""
-    outputs = translate([line.text for line in lines if line.error is None])
+def _json_help(tasks: Sequence[AnyTask]) -> str:
+    keys = list(dict.fromkeys(task.record_key for task in tasks if task.record_key))
+    help = "print JSON, one object per line"
+    if not keys:
+        return help
+    names = " or ".join(f'"{key}"' for key in keys)
+    return (
+        f"{help}; the input may then be JSON as well, per line a string or an object with {names}, whose other keys "
+        'are passed on; a bad line gives an object with "error"'
+    )
+
+
+def _answer(lines: Sequence[Line], predict: Predict, counts: Counts, as_json: bool) -> Iterator[Prediction]:
+    """What the lines give, in order; as JSON it is printed here, with a bad line's error in its place, else raised."""
+    outputs = predict([line.text for line in lines if line.error is None])
     for line in lines:
         counts.lines += 1
         if line.error is None:
             output = next(outputs)
             counts.add(output)
-            show(line, output)
-        elif go_on:
+            if as_json:
+                print_json(line.keys | output.as_dict())
+            else:
+                yield output
+        elif as_json:
             counts.bad += 1
             print_json(line.keys | {"error": line.error})
         else:
             raise DataError(line.error)
-
-
-def _print_plain(line: Line, output: Translated, n_best: int) -> None:
-    if n_best == 1:
-        print(output.outputs[0].text)
-        return
-    found = [(one.score, one.text) for one in output.outputs]
-    for rank, (score, text) in enumerate([*found, *[(RULED_OUT, "")] * (n_best - len(found))], start=1):
-        print(f"{rank}\t{score:.4f}\t{text}")
-
-
-def _print_record(line: Line, output: Translated) -> None:
-    best = output.outputs[0]
-    record = {
-        "source": output.source,
-        "target": best.text,
-        "score": best.score,
-        "log_prob": best.log_prob,
-        "unknown": output.unknown,
-        "truncated": output.truncated,
-        "n_best": [_output_record(one) for one in output.outputs],
-    }
-    print_json(line.keys | record)
-
-
-def _output_record(one: Output) -> dict[str, Any]:
-    return {"text": one.text, "score": one.score, "log_prob": one.log_prob, "tokens": one.tokens}
 
 
 def _many(count: int, noun: str) -> str:

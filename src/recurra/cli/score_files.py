@@ -33,7 +33,7 @@ def bleu(arguments: list[str]) -> None:
     options.group("how outputs are compared")
     options.add("tokenize", str, "13a", "sacrebleu's tokeniser: 13a, none, intl, char, zh and others", "NAME")
     options.flag("lowercase", "compare without case")
-    options.flag("force", "the outputs are meant to be tokenised already: no note about it")
+    options.flag("allow-tokenised", "the outputs are meant to be tokenised already: no note about it")
     options.add("data.encoding", str, "utf-8", "the files' text encoding, any of Python's", "NAME")
     options.group("what is printed")
     options.flag("chrf", "add chrF")
@@ -81,14 +81,14 @@ def _name(path: str) -> str:
 def _print_corpus(hypotheses: list[str], references: list[list[str]], values: Namespace) -> None:
     from recurra.metrics.bleu import corpus_bleu, corpus_chrf
 
-    score = corpus_bleu(hypotheses, references, values.tokenize, values.lowercase, values.force)
+    score = corpus_bleu(hypotheses, references, values.tokenize, values.lowercase, values.allow_tokenised)
     chrf = corpus_chrf(hypotheses, references, values.lowercase) if values.chrf else None
     if score.note:
         print(f"recurra: {score.note}", file=sys.stderr)
     if values.json:
         print_json(score.as_dict() | (chrf.as_dict() if chrf else {}))
         return
-    rows: list[tuple[str, float, str]] = [("BLEU", score.score, "")]
+    rows: list[tuple[str, float, str]] = [("BLEU", score.value, "")]
     for n, (precision, match, total) in enumerate(
         zip(score.precisions, score.matches, score.totals, strict=True), start=1
     ):
@@ -96,7 +96,7 @@ def _print_corpus(hypotheses: list[str], references: list[list[str]], values: Na
     lengths = f"{score.hypothesis_length} tokens against {score.reference_length}"
     rows.append(("brevity penalty", score.brevity_penalty, lengths))
     if chrf:
-        rows.append(("chrF2", chrf.score, ""))
+        rows.append(("chrF2", chrf.value, ""))
     print_table(("figure", "value", "from"), rows)
     _print_signatures(score, chrf)
 
@@ -113,7 +113,7 @@ def _print_sentences(hypotheses: list[str], references: list[list[str]], values:
         return
     rows = []
     for index, score in enumerate(scores):
-        shown = [score.score, *([chrfs[index].score] if chrfs else []), score.brevity_penalty]
+        shown = [score.value, *([chrfs[index].value] if chrfs else []), score.brevity_penalty]
         rows.append((index + 1, *shown, score.counts, hypotheses[index]))
     chrf_column = ("chrF2",) if values.chrf else ()
     print_table(("line", "BLEU", *chrf_column, "brevity penalty", "matches", "text"), rows)
@@ -121,6 +121,6 @@ def _print_sentences(hypotheses: list[str], references: list[list[str]], values:
 
 
 def _print_signatures(score: BleuScore, chrf: ChrfScore | None) -> None:
-    print(f"BLEU by sacrebleu: {score.signature}")
+    print(f"BLEU by sacrebleu: {score.sacrebleu}")
     if chrf:
-        print(f"chrF2 by sacrebleu: {chrf.signature}")
+        print(f"chrF2 by sacrebleu: {chrf.sacrebleu}")

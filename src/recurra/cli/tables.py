@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
+
+from recurra.durable import json_line
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -20,11 +20,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 def print_json(record: Mapping[str, object]) -> None:
     """Print `record` as one line of JSON, at once; an infinite figure, which JSON does not know, becomes null."""
-    finite = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in record.items()
-    }
-    print(json.dumps(finite, ensure_ascii=False), flush=True)
+    print(json_line(record), flush=True)
 
 
 def _text(value: object) -> str:

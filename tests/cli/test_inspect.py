@@ -1,4 +1,4 @@
-"""`recurra inspect attention`, `beam`, `errors` and `lengths` on small runs."""
+"""`recurra inspect VIEW` on small runs."""
 
 from __future__ import annotations
 
@@ -131,14 +131,14 @@ def test_lengths_compare_runs(here, capsys):
             ["attention", "with", "--source", "1", "--target", "1", "--beam-size", "2"],
             "--beam-size: a given --target is not searched for",
         ),
-        (["beam", "with", "--source", "1", "--given-up", "-1"], "given_up: expected at least 0"),
-        (["beam", "with", "--source", "1", "--beam-size", "0"], "beam_size: expected at least 1"),
+        (["beam", "with", "--source", "1", "--pruned", "-1"], "--pruned: expected a whole number of at least 0"),
+        (["beam", "with", "--source", "1", "--beam-size", "0"], "--beam-size: expected a whole number of at least 1"),
         (["errors", "with", "--beam-sizes", "1", "0"], "--beam-sizes: expected whole numbers above 0, got 1 0"),
-        (["errors", "with", "--beam-sizes", "two"], "--beam-sizes: expected whole numbers above 0, got two"),
-        (["errors", "with", "--examples", "-1"], "--examples: expected at least 0"),
-        (["lengths", "with", "with"], "--labels: expected 2 different ones"),
-        (["lengths", "with", "--labels", "a", "b"], "--labels: expected 1 different ones"),
-        (["lengths", "with", "--ranges", "0"], "ranges: expected at least 1"),
+        (["errors", "with", "--beam-sizes", "two"], "--beam-sizes: expected a list"),
+        (["errors", "with", "--examples", "-1"], "--examples: expected a whole number of at least 0"),
+        (["lengths", "with", "with"], "labels: expected 2 different ones"),
+        (["lengths", "with", "--labels", "a", "b"], "labels: expected 1 different ones"),
+        (["lengths", "with", "--ranges", "0"], "--ranges: expected a whole number of at least 1"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_said_in_one_line(here, capsys, arguments, message):

@@ -48,14 +48,14 @@ def test_prints_the_score_and_what_it_is_made_of(files, capsys):
     score = corpus_bleu(HYPOTHESES, REFERENCES, lowercase=True)
     chrf = corpus_chrf(HYPOTHESES, REFERENCES, lowercase=True)
     rows = [line.split() for line in out.splitlines()]
-    assert rows[1] == ["BLEU", f"{score.score:.4f}"]
+    assert rows[1] == ["BLEU", f"{score.value:.4f}"]
     for n in range(4):
         expected = f"{score.precisions[n]:.4f}", f"{score.matches[n]}/{score.totals[n]}"
         assert rows[2 + n] == ["precision", "of", f"{n + 1}-grams", *expected]
     lengths = f"{score.hypothesis_length} tokens against {score.reference_length}"
     assert rows[6] == ["brevity", "penalty", f"{score.brevity_penalty:.4f}", *lengths.split()]
-    assert rows[7] == ["chrF2", f"{chrf.score:.4f}"]
-    assert out.endswith(f"BLEU by sacrebleu: {score.signature}\nchrF2 by sacrebleu: {chrf.signature}\n")
+    assert rows[7] == ["chrF2", f"{chrf.value:.4f}"]
+    assert out.endswith(f"BLEU by sacrebleu: {score.sacrebleu}\nchrF2 by sacrebleu: {chrf.sacrebleu}\n")
 
 
 def test_json(files, capsys):
@@ -63,7 +63,7 @@ def test_json(files, capsys):
         corpus_bleu(HYPOTHESES, REFERENCES, tokenize="none").as_dict()
     )
     both = json.loads(run(capsys, "hyp", "ref1", "--json", "--chrf"))
-    assert both["chrf"] == corpus_chrf(HYPOTHESES, [[line] for line in FIRST]).score
+    assert both["chrf"] == corpus_chrf(HYPOTHESES, [[line] for line in FIRST]).value
 
 
 def test_sentence_by_sentence(files, capsys):
@@ -72,7 +72,7 @@ def test_sentence_by_sentence(files, capsys):
     out = run(capsys, "hyp", "ref1", "ref2.gz", "--sentence", "--chrf")
     lines = out.split("\n")
     for number, (line, score, chrf) in enumerate(zip(lines[1:4], scores, chrfs, strict=True), start=1):
-        figures = [str(number), *(f"{x:.4f}" for x in (score.score, chrf.score, score.brevity_penalty))]
+        figures = [str(number), *(f"{x:.4f}" for x in (score.value, chrf.value, score.brevity_penalty))]
         assert line.split()[:4] == figures
         assert score.counts in line
         assert line.endswith(HYPOTHESES[number - 1])
@@ -80,7 +80,7 @@ def test_sentence_by_sentence(files, capsys):
     records = [json.loads(line) for line in printed.removesuffix("\n").split("\n")]
     assert [record["line"] for record in records] == [1, 2, 3]
     assert [record["text"] for record in records] == HYPOTHESES
-    assert records[2]["bleu"] == sentence_bleu(HYPOTHESES, [[line] for line in FIRST])[2].score
+    assert records[2]["bleu"] == sentence_bleu(HYPOTHESES, [[line] for line in FIRST])[2].value
     assert "chrf" not in records[0]
 
 
@@ -104,7 +104,7 @@ def test_tokenised_text_is_noted_in_one_line_unless_meant(files, capsys):
     assert json.loads(out)["bleu"] == pytest.approx(100)
     assert err.startswith("recurra: 100 hypotheses end in a separate full stop")
     assert err.count("\n") == 1
-    run(capsys, "tokenised", "tokenised", "--force")
+    run(capsys, "tokenised", "tokenised", "--allow-tokenised")
 
 
 def test_encodings(files, capsys):
@@ -119,7 +119,7 @@ def test_encodings(files, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["hyp"], "REF: expected, got nothing"),
+        (["hyp"], "give a REF: recurra bleu HYP REF..."),
         (["hyp", "nowhere"], "nowhere: no such file"),
         (["hyp", "ref1", "--tokenize", "chars"], "got 'chars'. Did you mean 'char'?"),
         (["hyp", "ref1", "--tokenise", "char"], "no such option of `recurra bleu`. Did you mean --tokenize?"),
