@@ -14,15 +14,12 @@ import tempfile
 from pathlib import Path
 
 from held_out import hold_out
+from recipe import from_recipe
 from speed_of_run import speed_of_run
 
 import recurra
-from recurra.data.pairs import PairConfig
 from recurra.data.text import read_text
-from recurra.models.translation_config import EncoderDecoderConfig
-from recurra.tasks.translate import EvaluationConfig, TranslateConfig
-from recurra.training.config import PairTrainingConfig
-from recurra.training.optimiser import OptimiserConfig
+from recurra.tasks.translate import TranslateConfig
 
 
 def main() -> None:
@@ -36,26 +33,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pairs = [line.split("_", 1) for line in read_text(options.data).splitlines()]
         files = hold_out([(source.strip(), target.strip()) for source, target in pairs], 10, Path(folder))
-        config = TranslateConfig(
-            data=PairConfig(
-                train=[files["train"]],
-                test=[files["test"]],
-                source_vocabulary="characters",
-                target_vocabulary="characters",
-            ),
-            model=EncoderDecoderConfig(hidden_size=128, embedding_size=64, dropout=0.1, label_smoothing=0.0),
-            evaluation=EvaluationConfig(metrics=["exact_match"], sentences=500),
-            training=PairTrainingConfig(minutes=options.minutes, device="cpu"),
-            optimiser=OptimiserConfig(learning_rate=4e-3),
+        config = from_recipe(
+            TranslateConfig,
+            "dates",
+            data={"train": [files["train"]], "test": [files["test"]]},
+            training={"minutes": options.minutes},
         )
         run = recurra.train(config, out=Path(folder) / "run")
         evaluation = run.evaluate()
     print(
         json.dumps(
             {
-                "exact_match": round(evaluation.scores["exact_match"].score, 3),
-                "recipe": evaluation.scores["exact_match"].recipe,
-                "sentences": len(evaluation.outputs),
+                "exact_match": round(evaluation.scores["exact_match"].value, 3),
+                "signature": evaluation.scores["exact_match"].signature,
+                "sentences": len(evaluation.tables["outputs"].rows),
                 **speed_of_run(run.result, options.minutes),
             }
         )

@@ -4,7 +4,7 @@
 
 Every cell's two kernels are compiled to machine code for compute capability 9.0, which needs no GPU: registers of a
 thread, bytes that a thread spills, bytes of shared memory. A spill is a failure: the exit status is 1. Where
-PyTorch sees a CUDA device, each cell is also held against the reference there, and a training step is timed
+PyTorch sees a CUDA device, each cell is also compared with the reference there, and a training step is timed
 against the reference (a loop) and, where it has the cell, cuDNN; medians. Without one no time is reported.
 """
 

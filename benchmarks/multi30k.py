@@ -9,8 +9,8 @@ chosen on val only. With `--runs N` the minutes are shared by N runs, each of wh
 before it and at the full learning rate again (cosine annealing with restarts, Loshchilov & Hutter 2017), and which
 translate together, by the mean of their probabilities (snapshot ensembles, Huang et al. 2017); `minutes`, `updates` and
 `epochs` are of one of them.
-`bleu` is by sacrebleu over the tokenised text (`--tokenize none --force`), beam 5; `detokenised_bleu` over the output
-with its tokens joined, against the raw references, without case.
+`bleu` is by sacrebleu over the tokenised text (`--tokenize none --allow-tokenised`), beam 5; `detokenised_bleu` over
+the output with its tokens joined, against the raw references, without case.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ import argparse
 import json
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from multi30k_files import find, tokenised
+from recipe import from_recipe
 from speed_of_run import speed_of_run
 
 import recurra
-from recurra.data.pairs import PairConfig
 from recurra.data.text import read_text
 from recurra.decode import BeamConfig
 from recurra.metrics.bleu import corpus_bleu
+from recurra.metrics.score import Score
 from recurra.models.translation_config import EncoderDecoderConfig
-from recurra.tasks.translate import EvaluationConfig, TranslateConfig
-from recurra.tasks.translation_run import TranslationRun
-from recurra.training.config import PairTrainingConfig
-from recurra.training.optimiser import OptimiserConfig
-from recurra.training.schedule import ScheduleConfig
+from recurra.tasks.run import Run
+from recurra.tasks.translate import TranslateConfig
+from recurra.training.optimiser_config import OptimiserConfig
 
 PENALTIES = (0.8, 0.9, 1.0)  # one of these was the best on val of all earlier runs
 LONG = 40.0  # minutes; from there on the time is shared by several runs
@@ -52,52 +52,37 @@ def configure(
         number: from 1 on.
         before: the run that it starts from.
     """
-    recurrent = EncoderDecoderConfig(
-        hidden_size=512,
-        num_layers=2 if attention == "gnmt" else 1,
-        encoder_layers=1,
-        embedding_size=256,
-        tied="all",
-        attention=attention,
-        dropout=0.2 if before is None and minutes < LONG else 0.3,
-        label_smoothing=0.1,
+    recurrent = {
+        "num_layers": 2 if attention == "gnmt" else 1,
+        "attention": attention,
+        "dropout": 0.2 if before is None and minutes < LONG else 0.3,
+    }
+    transformer = {"architecture": "transformer", "num_layers": 3, "dropout": 0.3}
+    config = from_recipe(
+        TranslateConfig,
+        "multi30k",
+        data=tokenised(folder),
+        model=recurrent,
+        training={"minutes": minutes, "seed": number, "start_from": before and str(before)},
     )
-    transformer = EncoderDecoderConfig(
-        architecture="transformer",
-        num_layers=3,
-        embedding_size=256,
-        tied="all",
-        dropout=0.3,
-        label_smoothing=0.1,
-    )
-    return TranslateConfig(
-        data=PairConfig(
-            **tokenised(folder),
-            source_vocabulary="subwords",
-            target_vocabulary="subwords",
-            joint=True,
-            subword_size=6000,
-        ),
-        model=recurrent if model == "recurrent" else transformer,
-        evaluation=EvaluationConfig(metrics=["bleu"], tokenize="none", force=True),
-        training=PairTrainingConfig(
-            batch_tokens=1500,
-            evaluate_every=2000,
-            minutes=minutes,
-            seed=number,
-            device="cpu",
-            start_from=before and str(before),
-        ),
-        optimiser=OptimiserConfig(learning_rate=2e-3 if model == "recurrent" else 1e-3),
-        schedule=ScheduleConfig(name="cosine", warmup_steps=100),
-    )
+    if model == "recurrent":
+        return config
+    yardstick = EncoderDecoderConfig(**transformer, embedding_size=256, tied="all", label_smoothing=0.1)
+    return replace(config, model=yardstick, optimiser=OptimiserConfig(learning_rate=1e-3))
 
 
-def best_beam(run: TranslationRun, others: list[TranslationRun], files: dict[str, list[str]]) -> BeamConfig:
+def bleu(run: Run, beam: BeamConfig, files: dict[str, list[str]] | None = None) -> Score:
+    """BLEU of what a beam search finds, of the given files or of the test files."""
+    how = {"beam_size": beam.beam_size, "length_penalty": beam.length_penalty}
+    return run.evaluate(files, **how).scores["bleu"]
+
+
+def best_beam(run: Run, others: list[Run], files: dict[str, list[str]]) -> BeamConfig:
     """The search with the length penalty that does best on val."""
     val = {"test_source": files["valid_source"], "test_target": files["valid_target"]}
     beams = [BeamConfig(beam_size=5, length_penalty=alpha) for alpha in PENALTIES]
-    scores = [run.evaluate(**val, beam=beam, others=others).scores["bleu"].score for beam in beams]
+    run = run.with_ensemble(others)
+    scores = [bleu(run, beam, val).value for beam in beams]
     print("val, beam 5:", *(f"{score:.2f} at alpha {a}" for score, a in zip(scores, PENALTIES, strict=True)))
     return beams[scores.index(max(scores))]
 
@@ -136,29 +121,32 @@ def main() -> None:
     minutes, attention = options.minutes / count, options.attention
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder)
-        runs: list[TranslationRun] = []
+        runs: list[Run] = []
         for number in range(1, count + 1):
             before = runs[-1].path if runs else None
             config = configure(options.data, minutes, attention, options.model, number, before)
             runs.append(recurra.train(config, out=out / str(number)))
         *others, run = runs
         beam = best_beam(run, others, tokenised(options.data))
-        evaluation = run.evaluate(beam=beam, others=others)
-        greedy = run.evaluate(greedy=True, others=others)
-        alone = [one.evaluate(beam=beam).scores["bleu"].score for one in runs] if others else []
+        together = run.with_ensemble(others)
+        evaluation = together.evaluate(beam_size=beam.beam_size, length_penalty=beam.length_penalty)
+        greedy = together.evaluate(greedy=True)
+        alone = [bleu(one, beam).value for one in runs] if others else []
         validation = [max(row["valid_bleu"] for row in one.directory.metrics()) for one in runs]
     raw = read_text(find(options.data / "raw", "test_2016_flickr.en")).splitlines()
     written = corpus_bleu(
-        [detokenised(line) for line in evaluation.outputs], [[line] for line in raw], lowercase=True
+        [detokenised(line) for _, line, *_ in evaluation.tables["outputs"].rows],
+        [[line] for line in raw],
+        lowercase=True,
     )
     print(
         json.dumps(
             {
-                "bleu": round(evaluation.scores["bleu"].score, 2),
-                "signature": evaluation.scores["bleu"].signature,
-                "greedy_bleu": round(greedy.scores["bleu"].score, 2),
-                "detokenised_bleu": round(written.score, 2),
-                "detokenised_signature": written.signature,
+                "bleu": round(evaluation.scores["bleu"].value, 2),
+                "signature": evaluation.scores["bleu"].sacrebleu,
+                "greedy_bleu": round(greedy.scores["bleu"].value, 2),
+                "detokenised_bleu": round(written.value, 2),
+                "detokenised_signature": written.sacrebleu,
                 "bleu_alone": [round(one, 2) for one in alone],
                 "validation_bleu": [round(one, 2) for one in validation],
                 "length_penalty": beam.length_penalty,

@@ -15,12 +15,11 @@ import json
 import tempfile
 from pathlib import Path
 
+from recipe import from_recipe
 from speed_of_run import speed_of_run
 
 import recurra
-from recurra.decode import BeamConfig
 from recurra.tasks.translate import TranslateConfig
-from recurra.training.config import PairTrainingConfig
 
 
 def main() -> None:
@@ -31,16 +30,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--out", type=Path, help="keep the run there")
     options = parser.parse_args()
-    config = TranslateConfig(training=PairTrainingConfig(minutes=options.minutes))
+    config = from_recipe(TranslateConfig, "pronounce", training={"minutes": options.minutes})
     with tempfile.TemporaryDirectory() as folder:
         run = recurra.train(config, out=options.out or Path(folder) / "run")
-        evaluation = run.evaluate(beam=BeamConfig(beam_size=5))
+        evaluation = run.evaluate(beam_size=5)
     print(
         json.dumps(
             {
-                **{name: round(score.score, 3) for name, score in evaluation.scores.items()},
-                "recipes": {name: score.recipe for name, score in evaluation.scores.items()},
-                "words": len(evaluation.outputs),
+                **{name: round(score.value, 3) for name, score in evaluation.scores.items()},
+                "signatures": {name: score.signature for name, score in evaluation.scores.items()},
+                "words": len(evaluation.tables["outputs"].rows),
                 **speed_of_run(run.result, options.minutes),
             }
         )

@@ -20,14 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from recipe import from_recipe
 from torch import Tensor, nn
 from torch.nn import functional
 
 import recurra
 from recurra.data.text import read_text
 from recurra.inspection.machine import describe
-from recurra.training.optimiser import OptimiserConfig
-from recurra.training.schedule import ScheduleConfig
 
 SEED = 1
 
@@ -37,28 +36,17 @@ def recurra_nats(train: str, held_out: str, seconds: float, folder: Path) -> dic
     files = {"train": folder / "train.txt", "test": folder / "test.txt"}
     for name, text in (("train", train), ("test", held_out)):
         files[name].write_text(text, encoding="utf-8", newline="")
-    config = recurra.LMConfig(
-        data=recurra.TextConfig(train=[str(files["train"])], valid=[str(files["test"])]),
-        model=recurra.LanguageModelConfig(
-            cell="coupled_lstm", hidden_size=448, embedding_size=64, dropout=0.3, initial_bias={"update": 0.0}
-        ),
-        training=recurra.TrainingConfig(
-            batch_size=32,
-            bptt=32,
-            minutes=seconds / 60,
-            weights="last",
-            evaluate_every=10**9,
-            seed=SEED,
-            device="cpu",
-        ),
-        optimiser=OptimiserConfig(name="adamw", learning_rate=1e-2, weight_decay=0.05, betas=(0.9, 0.99)),
-        schedule=ScheduleConfig(name="linear", warmup_steps=50),
+    config = from_recipe(
+        recurra.LMConfig,
+        "tinyshakespeare",
+        data={"train": [str(files["train"])], "valid": [str(files["test"])]},
+        training={"minutes": seconds / 60, "seed": SEED},
     )
     run = recurra.train(config, out=folder / "run")
     assert run.result is not None
-    score = run.evaluate([str(files["test"])])
+    score = run.evaluate({"test": [str(files["test"])]})
     return {
-        "nats": score.nats,
+        "nats": score.loss,
         "characters": score.tokens,
         "updates": run.result.step,
         "seconds": run.result.seconds,

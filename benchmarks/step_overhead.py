@@ -24,9 +24,11 @@ from recurra.contracts import Batch, State
 from recurra.data.batches import StreamBatches
 from recurra.data.text import read_text
 from recurra.inspection.machine import describe
-from recurra.models.language_model import LanguageModel, LanguageModelConfig
+from recurra.metrics.evaluation import Evaluation
+from recurra.models.language_model import LanguageModel
+from recurra.models.language_model_config import LanguageModelConfig
 from recurra.training.config import TrainingConfig
-from recurra.training.optimiser import OptimiserConfig
+from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.update import Updater
 
 VOCABULARY, EMBEDDING, HIDDEN, BATCH, STEPS = 65, 64, 256, 32, 64
@@ -69,28 +71,36 @@ def hand_step(scale: float = 1.0) -> Callable[[Batch], float]:
     return step
 
 
-class Job:
-    """The language model as the training loop sees it, its losses multiplied by `scale`."""
+class Scaled(LanguageModel):
+    """A language model whose losses are multiplied by `scale`."""
 
-    def __init__(self, cell: str, backend: str, scale: float) -> None:
-        config = LanguageModelConfig(cell, HIDDEN, embedding_size=EMBEDDING, backend=backend)
-        self.model = LanguageModel(config, VOCABULARY)
+    def __init__(self, config: LanguageModelConfig, scale: float) -> None:
+        super().__init__(config, VOCABULARY)
         self.scale = scale
 
-    def loss(self, batch: Batch, state: State | None) -> tuple[Tensor, int, State | None]:
-        loss, tokens, state = self.model.loss(batch, state)
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Tensor, int, State]:
+        loss, tokens, state = super().forward(batch, state)
         return self.scale * loss, tokens, state
+
+
+class Job:
+    """What is trained; batches are given to the update."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
 
     def batches(self, epoch: int) -> list[Batch]:
         return []
 
-    def evaluate(self) -> dict[str, float]:
-        return {}
+    def evaluate(self) -> Evaluation:
+        return Evaluation(0.0, {"tokens": 1})
 
 
 def our_step(cell: str = "lstm", backend: str = "auto", scale: float = 1.0) -> Callable[[Batch], float]:
     """As `hand_step`, by the training loop's own update of a language model."""
-    updater = Updater(Job(cell, backend, scale), TrainingConfig(device="cpu"), OPTIMISER)
+    config = LanguageModelConfig(cell, HIDDEN, embedding_size=EMBEDDING, backend=backend)
+    model = LanguageModel(config, VOCABULARY) if scale == 1.0 else Scaled(config, scale)
+    updater = Updater(Job(model), TrainingConfig(device="cpu"), OPTIMISER)
 
     def step(batch: Batch) -> float:
         loss_sum, tokens, _, _ = updater.update([batch], OPTIMISER.rate, 1)

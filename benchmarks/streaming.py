@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import recurra
-from recurra import Recurrent
+from recurra import Batch, Recurrent
 from recurra.cells import CELLS
 from recurra.data.text import read_text
 from recurra.engine.rounding import WEIGHTS
@@ -65,10 +65,10 @@ def medians(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
 def losses(folder: str, text: str, symbols: int) -> dict[str, float]:
     """Nats per symbol by how the weights are held, symbol by symbol from the zero state."""
     run = recurra.load(folder)
-    ids = run.vocabulary.encode_line(text)[:symbols]
+    ids = run.vocabularies["text"].encode_line(text)[:symbols]
     found = {}
     for weights in WEIGHTS:
-        stepper = run.model.stepper(1, weights)
+        stepper = run.model.stepper(Batch.of_rows(1), weights)
         step, total = stepper.start(), 0.0
         for index in ids:
             total -= step.log_probs[0, index].item()

@@ -15,16 +15,12 @@ import tempfile
 from pathlib import Path
 
 from held_out import hold_out
+from recipe import from_recipe
 from speed_of_run import speed_of_run
 
 import recurra
-from recurra.data.pairs import PairConfig
 from recurra.data.text import read_text
-from recurra.models.translation_config import EncoderDecoderConfig
-from recurra.tasks.translate import EvaluationConfig, TranslateConfig
-from recurra.training.config import PairTrainingConfig
-from recurra.training.optimiser import OptimiserConfig
-from recurra.training.schedule import ScheduleConfig
+from recurra.tasks.translate import TranslateConfig
 
 
 def main() -> None:
@@ -33,42 +29,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--minutes", type=float, default=10.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lines = [line.split("\t") for line in read_text(options.data).splitlines()]
         files = hold_out([(line[0].strip(), line[1].strip()) for line in lines], 20, Path(folder))
-        config = TranslateConfig(
-            data=PairConfig(
-                train=[files["train"]],
-                test=[files["test"]],
-                source_vocabulary="subwords",
-                target_vocabulary="subwords",
-                joint=True,
-                subword_size=6000,
-            ),
-            model=EncoderDecoderConfig(
-                hidden_size=512,
-                num_layers=1,
-                embedding_size=256,
-                tied="all",
-                attention="luong",
-                dropout=0.1,
-                label_smoothing=0.1,
-            ),
-            evaluation=EvaluationConfig(sentences=500),
-            training=PairTrainingConfig(batch_tokens=1500, minutes=options.minutes, device="cpu"),
-            optimiser=OptimiserConfig(learning_rate=2e-3),
-            schedule=ScheduleConfig(name="cosine", warmup_steps=100),
+        config = from_recipe(
+            TranslateConfig,
+            "tatoeba",
+            data={"train": [files["train"]], "test": [files["test"]]},
+            training={"minutes": options.minutes},
         )
         run = recurra.train(config, out=Path(folder) / "run")
         evaluation = run.evaluate()
     print(
         json.dumps(
             {
-                **{name: round(one.score, 2) for name, one in evaluation.scores.items()},
-                "signature": evaluation.scores["bleu"].signature,
-                "sentences": len(evaluation.outputs),
+                **{name: round(one.value, 2) for name, one in evaluation.scores.items()},
+                "signature": evaluation.scores["bleu"].sacrebleu,
+                "sentences": len(evaluation.tables["outputs"].rows),
                 **speed_of_run(run.result, options.minutes),
             }
         )

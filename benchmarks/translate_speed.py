@@ -7,7 +7,7 @@ FOLDER holds `tok/` of Multi30k, files plain or .gz.
 Training: 2 x 256 LSTM with general attention, 8,000 types, batches of 4,000 source and target symbols of pairs of
 similar length, forward, backward, clipping and Adam, in turn in one process. With input feeding against a loop over
 `nn.LSTMCell`, without against `nn.LSTM` over the whole target; the encoder of both is ragged, the peer's by
-`nn.LSTM` with packing. Peer and recurra start with the same weights, and their losses are held against each other.
+`nn.LSTM` with packing. Peer and recurra start with the same weights, and their losses are compared.
 
 Decoding: test2016 with a beam of 5, against the same search written as a plain loop sentence by sentence; that the
 outputs are the same is checked. The weights are those after a short training, so that the lengths are natural.
@@ -39,14 +39,16 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from recurra import convert
-from recurra.contracts import PairBatch
+from recurra.contracts import Batch
+from recurra.data.dataset import Dataset
 from recurra.data.pair_batches import pair_batches
-from recurra.data.pairs import PairConfig, PairCorpus, load_pairs
+from recurra.data.pair_split import Pairs
+from recurra.data.pairs import PairConfig, load_pairs
 from recurra.decode import BeamConfig
 from recurra.inspection.machine import describe
 from recurra.models.encoder_decoder import EncoderDecoder
 from recurra.models.translation_config import EncoderDecoderConfig
-from recurra.tasks.translation_run import search
+from recurra.tasks.translation_search import search
 
 JOEYNMT = {"target_tokens_per_second": 775.0, "sentences_per_second": 50.0}
 TYPES, HIDDEN, LAYERS, BATCH_TOKENS = 8000, 256, 2, 4000
@@ -120,11 +122,11 @@ class Peer(nn.Module):
             x = new[-1][0]
         return self.attend(x[:, None], *memory)[:, 0], new
 
-    def loss(self, batch: PairBatch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """The sum of the label-smoothed cross-entropy over the true target symbols."""
-        values, states, padding = self.encode(batch.source, batch.source_lengths)
+        values, states, padding = self.encode(batch.inputs, batch.lengths)
         memory = (values, self.key(values), padding)
-        embedded = functional.pad(self.target(batch.target[:, :-1]), (0, 0, 1, 0))
+        embedded = functional.pad(self.target(batch.targets[:, :-1]), (0, 0, 1, 0))
         if self.feeding:
             fed, features = embedded.new_zeros(len(embedded), HIDDEN), []
             for t in range(embedded.shape[1]):
@@ -134,14 +136,14 @@ class Peer(nn.Module):
         else:
             h, _ = self.decoder(embedded, tuple(torch.stack(one) for one in zip(*states, strict=True)))
             together = self.attend(h, *memory)
-        present = torch.arange(batch.target.shape[1]) < batch.target_lengths[:, None]
+        present = torch.arange(batch.targets.shape[1]) < batch.target_lengths[:, None]
         logits = self.output(together[present])
         return functional.cross_entropy(
-            logits, batch.target[present], reduction="sum", label_smoothing=SMOOTHING
+            logits, batch.targets[present], reduction="sum", label_smoothing=SMOOTHING
         )
 
 
-def updates(model: nn.Module, batches: list[PairBatch]) -> Callable[[], float]:
+def updates(model: nn.Module, batches: list[Batch]) -> Callable[[], float]:
     """A function that trains one epoch over the batches, and returns its seconds."""
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
@@ -149,7 +151,7 @@ def updates(model: nn.Module, batches: list[PairBatch]) -> Callable[[], float]:
         began = time.perf_counter()
         for batch in batches:
             optimiser.zero_grad()
-            loss = model.loss(batch)
+            loss = model(batch)
             loss = loss[0] if isinstance(loss, tuple) else loss
             (loss / batch.tokens).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -170,17 +172,17 @@ def in_turn(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, flo
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def corpus_of(folder: Path, size: int | None = None, minimum_count: int = 1) -> PairCorpus:
+def corpus_of(folder: Path, size: int | None = None, minimum_count: int = 1) -> Dataset[Pairs]:
     """Multi30k, German to English, in words, the most frequent `size` types, each seen `minimum_count` times."""
     return load_pairs(PairConfig(**tokenised(folder), maximum_size=size, minimum_count=minimum_count))
 
 
-def sizes(corpus: PairCorpus) -> tuple[int, int]:
+def sizes(corpus: Dataset[Pairs]) -> tuple[int, int]:
     """The number of types of both sides."""
-    return len(corpus.vocabularies.source), len(corpus.vocabularies.target)
+    return len(corpus.vocabularies["source"]), len(corpus.vocabularies["target"])
 
 
-def training(corpus: PairCorpus, feeding: bool, repeats: int, count: int) -> dict[str, float]:
+def training(corpus: Dataset[Pairs], feeding: bool, repeats: int, count: int) -> dict[str, float]:
     """Source and target tokens a second of both, and their ratio."""
     torch.manual_seed(1)
     config = EncoderDecoderConfig(
@@ -194,12 +196,12 @@ def training(corpus: PairCorpus, feeding: bool, repeats: int, count: int) -> dic
     )
     ours = EncoderDecoder(config, *sizes(corpus))
     peer = Peer(ours)
-    batches = list(pair_batches(corpus, BATCH_TOKENS, seed=1, epoch=0)[:count])
-    same = float(ours.loss(batches[0])[0].detach()), float(peer.loss(batches[0]).detach())
+    batches = list(pair_batches(corpus.train, BATCH_TOKENS, seed=1, epoch=0)[:count])
+    same = float(ours(batches[0])[0].detach()), float(peer(batches[0]).detach())
     if abs(same[0] - same[1]) > 1e-4 * same[0]:
         raise SystemExit(f"translate_speed: the two models differ: losses {same[0]} and {same[1]}.")
     seconds = in_turn({"recurra": updates(ours, batches), "torch": updates(peer, batches)}, repeats)
-    tokens = sum(batch.tokens + int(batch.source_lengths.sum()) for batch in batches)
+    tokens = sum(batch.tokens + int(batch.lengths.sum()) for batch in batches)
     rates = {name: tokens / took for name, took in seconds.items()}
     return {**rates, "ratio": rates["recurra"] / rates["torch"]}
 
@@ -254,9 +256,9 @@ def decode(kind: str, folder: Path, weights: str) -> tuple[list[list[int]], floa
     sources = list(corpus.test.sources)
     beam = BeamConfig(beam_size=5, length_penalty=0.7)
     if kind == "recurra":
-        list(search([ours], sources[:64], beam, stop=0))
+        list(search(ours, sources[:64], beam, stop=0))
         began = time.perf_counter()
-        found = dict(search([ours], sources, beam, stop=0))
+        found = dict(search(ours, sources, beam, stop=0))
         seconds = time.perf_counter() - began
         outputs = [found[index][0].ids.tolist() for index in range(len(sources))]
     else:
@@ -267,11 +269,11 @@ def decode(kind: str, folder: Path, weights: str) -> tuple[list[list[int]], floa
     return outputs, seconds, peak_mib()
 
 
-def decoding(corpus: PairCorpus, folder: Path, updates_first: int) -> dict[str, float]:
+def decoding(corpus: Dataset[Pairs], folder: Path, updates_first: int) -> dict[str, float]:
     """Sentences a second and peak memory of both, after a short training, and how many outputs are the same."""
     torch.manual_seed(1)
     ours = EncoderDecoder(decoder(), *sizes(corpus))
-    updates(ours, list(pair_batches(corpus, BATCH_TOKENS, seed=1, epoch=0)[:updates_first]))()
+    updates(ours, list(pair_batches(corpus.train, BATCH_TOKENS, seed=1, epoch=0)[:updates_first]))()
     with tempfile.TemporaryDirectory() as scratch:
         weights = str(Path(scratch) / "weights.safetensors")
         save_file(ours.state_dict(), weights)
@@ -305,16 +307,16 @@ def joeynmt_sizes(folder: Path, repeats: int, count: int, updates_first: int) ->
         label_smoothing=SMOOTHING,
     )
     model = EncoderDecoder(config, *sizes(corpus))
-    batches = list(pair_batches(corpus, 80 * 28, seed=1, epoch=0)[:count])  # 80 pairs in the mean
+    batches = list(pair_batches(corpus.train, 80 * 28, seed=1, epoch=0)[:count])  # 80 pairs in the mean
     seconds = in_turn({"training": updates(model, batches)}, repeats)["training"]
     tokens = sum(batch.tokens for batch in batches) / seconds
-    updates(model, list(pair_batches(corpus, BATCH_TOKENS, seed=1, epoch=1)[:updates_first]))()
+    updates(model, list(pair_batches(corpus.train, BATCH_TOKENS, seed=1, epoch=1)[:updates_first]))()
     model.eval()
     sources = list(corpus.test.sources)
     beam = BeamConfig(beam_size=5)
-    list(search([model], sources[:64], beam, stop=0))
+    list(search(model, sources[:64], beam, stop=0))
     began = time.perf_counter()
-    list(search([model], sources, beam, stop=0))
+    list(search(model, sources, beam, stop=0))
     sentences = len(sources) / (time.perf_counter() - began)
     return {
         "target_tokens_per_second": tokens,

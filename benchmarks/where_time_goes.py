@@ -77,7 +77,7 @@ def main() -> None:
         if number >= 3:
             steps.append(clock.parts | {"forward": forward, "whole step": whole})
     took = {part: statistics.median(one[part] for one in steps) for part in steps[0]}
-    program = rnn.program
+    program = rnn.cells[0][0].program
     product = 2 * sizes.steps * sizes.rows * sizes.hidden**2 / 1e9  # of one gate's matrix, in GFLOP
     inputs, hidden = (product * len(gates) for gates in (program.input_gates, program.hidden_gates))
     parts = [part for part in took if part not in ("forward", "whole step")]

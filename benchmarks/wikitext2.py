@@ -16,12 +16,11 @@ import json
 import tempfile
 from pathlib import Path
 
+from recipe import from_recipe
+
 import recurra
 from recurra.errors import RecurraError
 from recurra.inspection.machine import describe
-from recurra.layers.regularisation import Regularisation
-from recurra.training.optimiser import OptimiserConfig
-from recurra.training.schedule import ScheduleConfig
 
 
 def find(folder: Path, split: str) -> str:
@@ -34,32 +33,11 @@ def find(folder: Path, split: str) -> str:
 
 def configure(folder: Path, minutes: float) -> recurra.LMConfig:
     """One LSTM of 400, its embedding tied to the output layer."""
-    return recurra.LMConfig(
-        data=recurra.TextConfig(
-            train=[find(folder, "train")],
-            valid=[find(folder, "valid")],
-            test=[find(folder, "test")],
-            vocabulary="words",
-        ),
-        model=recurra.LanguageModelConfig(
-            hidden_size=400,
-            embedding_size=400,
-            tied=True,
-            sampled_softmax=2048,
-            initial_bias={"forget": 0.0},
-            regularisation=Regularisation(input_dropout=0.3, output_dropout=0.3),
-        ),
-        training=recurra.TrainingConfig(
-            batch_size=32,
-            bptt=70,
-            minutes=minutes,
-            clip_norm=0.5,
-            evaluate_every=5000,
-            weights="last",
-            device="cpu",
-        ),
-        optimiser=OptimiserConfig(name="adamw", learning_rate=3e-3, betas=(0.9, 0.999)),
-        schedule=ScheduleConfig(name="linear", warmup_steps=200),
+    return from_recipe(
+        recurra.LMConfig,
+        "wikitext2",
+        data={split: [find(folder, split)] for split in ("train", "valid", "test")},
+        training={"minutes": minutes},
     )
 
 
@@ -75,15 +53,17 @@ def main() -> None:
         out = arguments.out or Path(scratch) / "run"
         try:
             run = recurra.train(configure(arguments.data, arguments.minutes), out=out)
-            scores = {split: run.evaluate([find(arguments.data, split)]) for split in ("test", "valid")}
+            scores = {
+                split: run.evaluate({"test": [find(arguments.data, split)]}) for split in ("test", "valid")
+            }
         except RecurraError as error:
             raise SystemExit(f"wikitext2: {error}") from error
         assert run.result is not None
         result = {
-            "test_perplexity": round(scores["test"].perplexity, 2),
-            "valid_perplexity": round(scores["valid"].perplexity, 2),
+            "test_perplexity": round(scores["test"].scores["perplexity"].value, 2),
+            "valid_perplexity": round(scores["valid"].scores["perplexity"].value, 2),
             "test_tokens": scores["test"].tokens,
-            "vocabulary": len(run.vocabulary),
+            "vocabulary": len(run.vocabularies["text"]),
             "epochs": round(run.result.epoch, 2),
             "updates": run.result.step,
             "seconds": round(run.result.seconds, 1),
