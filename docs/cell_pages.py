@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recurra.cells import CELLS
+from recurra.cells.equations import equations
 
 FOLDER = Path(__file__).with_name("cells")
 
@@ -17,7 +18,7 @@ def page(name: str) -> str:
     cell = CELLS[name]
     summary = (cell.__doc__ or "").strip().splitlines()[0]
     lines = [f"# {name}", "", summary, ""]
-    for part in cell(1, 1).program.equations(latex=True).split("\n\n"):
+    for part in equations(cell(1, 1).program, latex=True).split("\n\n"):
         title, formula = part.split("\n", 1)
         lines += [f"{title.removeprefix('% ').capitalize()}:", "", "```math", formula, "```", ""]
     lines += [
