@@ -11,7 +11,19 @@ import pytest
 import mutants
 from mutant_table import MUTANTS
 
-PARTS = ("cells", "engine", "decode", "training", "metrics", "data", "tasks", "inspection")
+PARTS = (
+    "cli",
+    "settings.py",
+    "cells",
+    "engine",
+    "layers",
+    "decode",
+    "training",
+    "metrics",
+    "data",
+    "tasks",
+    "inspection",
+)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.file}: {mutant.what}")

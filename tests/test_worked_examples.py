@@ -17,14 +17,16 @@ from torch.nn import functional
 import cases
 import grid
 import recurra
-from recurra import LanguageModel, LanguageModelConfig, LMConfig, Recurrent, TextConfig, TrainingConfig
+from recurra import Batch, LanguageModel, LanguageModelConfig, LMConfig, Recurrent, TextConfig, TrainingConfig
 from recurra.cells import CELLS, LSTM, CoursePeepholeLSTM, Elman, PeepholeLSTM
 from recurra.contracts import Step
-from recurra.decode import BeamConfig, beam_search, force, greedy
-from recurra.decode.sampling import SamplingConfig, sample
+from recurra.decode import BeamConfig, beam_search, greedy, score_targets
+from recurra.decode.config import SamplingConfig
+from recurra.decode.sampling import sample
 from recurra.engine import BACKENDS
-from recurra.inspection.gradient_pictures import save_pictures
-from recurra.inspection.gradients import measure, verdict
+from recurra.inspection.gradient_flow import verdict
+from recurra.inspection.gradient_pictures import show_curves, show_map
+from recurra.inspection.gradients import measure
 from recurra.layers.output import binary_cross_entropy
 from recurra.metrics.bleu import corpus_bleu
 from recurra.training.optimiser import clip_by_norm_, gradient_norm
@@ -61,7 +63,7 @@ def test_one_step_in_the_other_notation():
     o = c + V @ torch.tanh(a)
     predicted = torch.exp(o) / torch.exp(o).sum()
     state = model.rnn.zero_state(1).map(lambda _: h[None])
-    hidden, _ = model.eval()(torch.tensor([[3]]), state)
+    hidden, _ = model.eval().features(torch.tensor([[3]]), state)
     assert cases.difference(hidden[0, 0], torch.tanh(a)) < 1e-12
     assert cases.difference(model.log_probs(hidden).exp()[0, 0], predicted) < 1e-12
 
@@ -120,7 +122,8 @@ def test_memory_held(tmp_path):
     assert flow.log10_norms.shape[1] == steps
     assert np.nanmax(np.abs(flow.log10_norms)) < 1e-6
     assert verdict(flow).kind == "holding"
-    save_pictures([flow], [], tmp_path)
+    for name, show in (("curves", show_curves), ("map", show_map)):
+        show([flow]).save(tmp_path / f"gradient_{name}.png")
     assert [path for path in tmp_path.iterdir() if path.suffix == ".png"]
     with torch.no_grad():
         rnn.cells[0][0].rows("bias", "update").fill_(0.0)
@@ -269,7 +272,7 @@ def test_sentence_probability(cell, tmp_path):
         optimiser=recurra.OptimiserConfig(learning_rate=2e-2),
     )
     run = recurra.train(config, out=tmp_path / "run")
-    pear, pair = run.score(
+    pear, pair = run.predict(
         ["The apple and pear salad was delicious", "The apple and pair salad was delicious"]
     )
     assert (pear.unknown, pair.unknown) == (0, 0)
@@ -286,7 +289,7 @@ def test_first_symbols_are_drawn_as_often_as_the_softmax_says():
     n, vocabulary = 4000, 6
     model = LanguageModel(LanguageModelConfig(cell="gru", hidden_size=8, embedding_size=4), vocabulary).eval()
     cases.randomise(model, 1.0)
-    stepper = model.stepper(1)
+    stepper = model.stepper(Batch.of_rows(1))
     expected = stepper.start().log_probs[0].exp()
     by_hand = model.rnn(torch.zeros(1, 1, 4))[0]
     torch.testing.assert_close(expected, model.log_probs(by_hand)[0, 0].exp())
@@ -302,7 +305,9 @@ def test_sampling_stops_at_eos_or_at_the_limit():
         LanguageModelConfig(cell="lstm", hidden_size=8, embedding_size=4), vocabulary
     ).eval()
     cases.randomise(model, 1.0)
-    samples = list(sample(model.stepper(1), SamplingConfig(max_length=9, seed=5), 200, stop=eos))
+    samples = list(
+        sample(model.stepper(Batch.of_rows(1)), SamplingConfig(max_length=9, seed=5), 200, stop=eos)
+    )
     assert {item.stopped for item in samples} == {True, False}
     for item in samples:
         ids = item.ids.tolist()
@@ -319,15 +324,15 @@ def test_bleu_clips_counts_and_takes_the_mean_of_logarithms():
     both = corpus_bleu(plain[:1], [plain[1:]])
     assert both.counts == "5/7 4/6 2/5 1/4"
     assert both.brevity_penalty == 1
-    assert both.score == pytest.approx(46.71, abs=0.005)
+    assert both.value == pytest.approx(46.71, abs=0.005)
     mean_of_logs = sum(math.log(p) for p in (5 / 7, 4 / 6, 2 / 5, 1 / 4)) / 4
-    assert both.score == pytest.approx(100 * math.exp(mean_of_logs))
+    assert both.value == pytest.approx(100 * math.exp(mean_of_logs))
     assert corpus_bleu(plain[:1], [plain[1:2]]).counts == "5/7 3/6 1/5 0/4"
     for reference in plain[1:]:
         same = corpus_bleu([reference], [plain[1:]])
         assert same.matches == same.totals
         assert same.precisions == pytest.approx((100,) * 4)
-        assert same.score == pytest.approx(100)
+        assert same.value == pytest.approx(100)
 
 
 @dataclass(frozen=True)
@@ -375,7 +380,7 @@ def test_greedy_against_beam():
 
     def probability(sentence: str) -> float:
         ids = [words.index(word) for word in sentence.replace(".", " . <eos>").split()]
-        return math.exp(force(model, [torch.tensor(ids)])[0])
+        return math.exp(score_targets(model, [torch.tensor(ids)])[0])
 
     assert probability("Jane is going") > probability("Jane is visiting")
     greedily = greedy(model, stop=0, max_lengths=[19])[0]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 
 class RecurraError(Exception):
-    """What the user can mend. `str(error)` is one line."""
+    """What the user can fix. `str(error)` is one line."""
 
 
 class CellError(RecurraError, TypeError):
@@ -44,7 +44,7 @@ class RunError(RecurraError, ValueError):
 
 
 class TrainingError(RecurraError, RuntimeError):
-    """Training cannot go on: the loss is not a number, or a disk is full."""
+    """Training cannot continue: the loss is not a number, or a disk is full."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
