@@ -213,3 +213,18 @@ def test_rows_without_inputs():
     assert (len(rows), rows.inputs.shape, rows.inputs.dtype) == (5, (5, 0), torch.int64)
     assert (rows.targets, rows.lengths, rows.tokens, rows.continues) == (None, None, 0, False)
     assert Batch.of_rows(2, "meta").inputs.device.type == "meta"
+
+
+def test_states_and_batches_show_their_shapes():
+    state = lstm(bidirectional=True).zero_state(2)
+    assert repr(state) == "State(2 layers in two directions: h [2, 5] float64, c [2, 5] float64)"
+    uneven = Recurrent("elman", 3, [4, 5]).zero_state(1)
+    assert repr(uneven) == "State(layers.0.forward.h [1, 4] float32; layers.1.forward.h [1, 5] float32)"
+    assert repr(Recurrent("elman", 3, 4).zero_state(1)) == "State(1 layer: h [1, 4] float32)"
+    ids = torch.zeros(2, 3, dtype=torch.int64)
+    assert repr(Batch(ids, tokens=6)) == "Batch(inputs=[2, 3] int64, tokens=6, continues=False)"
+    several = Batch({"words": ids, "frames": torch.zeros(2, 3, 4)}, lengths=torch.tensor([3, 1]))
+    assert repr(several) == (
+        "Batch(inputs={'words': '[2, 3] int64', 'frames': '[2, 3, 4] float32'}, tokens=0, lengths=[2] int64, "
+        "continues=False)"
+    )

@@ -11,7 +11,7 @@ import torch
 
 from recurra.contracts import State
 from recurra.data.vocabulary import Words
-from recurra.durable import write_atomic
+from recurra.durable import append, read_plain, truncate, write_atomic, write_flushed, write_output
 from recurra.errors import StateError
 
 
@@ -89,3 +89,74 @@ def test_what_is_no_saved_state_is_refused(tmp_path: Path, content: bytes | None
         path.write_bytes(content)
     with pytest.raises(StateError, match=r"state: not a saved state \("):
         State.load(path)
+
+
+# -------------------------------------------------------------------- links, pipes, devices
+
+
+@pytest.fixture
+def outside(tmp_path) -> Path:
+    path = tmp_path / "outside"
+    path.write_bytes(b"precious")
+    return path
+
+
+@pytest.mark.parametrize("target", ["outside", "nothing"])
+def test_writing_never_follows_a_link(tmp_path, outside, target):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / target)
+    for write in (write_flushed, append):
+        with pytest.raises(OSError, match=r"File exists|symbolic links"):
+            write(link, b"new")
+    with pytest.raises(OSError, match="symbolic links"):
+        truncate(link, 1)
+    with pytest.raises(OSError, match="symbolic links"):
+        read_plain(link)
+    write_atomic(link, b"new")
+    assert link.read_bytes() == b"new"
+    assert not link.is_symlink()
+    assert outside.read_bytes() == b"precious"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_link_left_under_the_temporary_name_is_replaced(tmp_path, outside):
+    (tmp_path / ".file.part").symlink_to(outside)
+    write_atomic(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert outside.read_bytes() == b"precious"
+
+
+def test_an_output_that_the_user_named_by_a_link_is_what_the_link_points_to(tmp_path, outside):
+    (tmp_path / "link").symlink_to(outside)
+    write_output(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert outside.read_bytes() == b"new"
+
+
+def test_another_name_of_a_file_keeps_what_it_had(tmp_path, outside):
+    (tmp_path / "lines").hardlink_to(outside)
+    append(tmp_path / "lines", b" and more")
+    assert (tmp_path / "lines").read_bytes() == b"precious and more"
+    (tmp_path / "cut").hardlink_to(outside)
+    truncate(tmp_path / "cut", 3)
+    assert (tmp_path / "cut").read_bytes() == b"pre"
+    assert outside.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_neither_replaced_nor_waited_for(tmp_path, make):
+    path = tmp_path / "it"
+    make(path)
+    for write in (write_atomic, write_output, append):
+        with pytest.raises(OSError, match=r"not a plain file|Is a directory|No such device"):
+            write(path, b"new")
+    with pytest.raises(OSError, match=r"not a plain file|Is a directory"):
+        read_plain(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["it"]
+    assert not path.is_file()
+
+
+def test_appending_makes_the_file(tmp_path):
+    append(tmp_path / "lines", b"a\n")
+    append(tmp_path / "lines", b"b\n")
+    assert (tmp_path / "lines").read_bytes() == b"a\nb\n"

@@ -8,6 +8,7 @@ import pytest
 
 import recurra
 from recurra import errors
+from recurra.errors import quoted
 
 KINDS = [
     kind
@@ -26,3 +27,26 @@ def test_each_is_public_and_also_an_error_of_python(kind):
 def test_the_nearest_name_is_a_hint_or_nothing():
     assert errors.nearest("gruu", ["lstm", "gru"]) == " Did you mean 'gru'?"
     assert errors.nearest("quite different", ["lstm", "gru"]) == ""
+
+
+HUGE = {
+    "text": "x" * 10**6,
+    "lists": [["y" * 500] * 100] * 100,
+    "mapping": {"key": {"a" * 999: 10**4000}},
+    "number": 10**5000,
+    "negative number": -(10**5000),
+    "bytes": bytes(10**6),
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_quoted_value_is_short_and_on_one_line(kind):
+    assert len(quoted(HUGE[kind])) <= 200
+    assert "\n" not in quoted(HUGE[kind])
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", "two\nlines", "\ud800", 3, -2.5, ["a", 1], {"k": None}, float("inf")]
+)
+def test_a_short_value_is_quoted_as_python_writes_it(value):
+    assert quoted(value) == repr(value)

@@ -112,7 +112,14 @@ class Whole:
         ("whole", 2.0, "a whole number from 1 to 127, got 2.0."),
         ("whole", True, "a whole number from 1 to 127, got True."),
         ("whole", [3], "a whole number from 1 to 127, got [3]."),
-        ("whole", 10**400, "a whole number from 1 to 127, got 1000"),
+        ("whole", 10**400, "a whole number from 1 to 127, got a whole number of about 400 digits"),
+        ("sizes", 2**63, f"whole numbers of at least 1 and below 2^63, got {2**63}."),
+        ("sizes", [4, 2**63], f"whole numbers of at least 1 and below 2^63, got [4, {2**63}]."),
+        (
+            "sizes",
+            10**400,
+            "whole numbers of at least 1 and below 2^63, got a whole number of about 400 digits.",
+        ),
         ("sizes", [4, 0], "whole numbers of at least 1, got [4, 0]."),
         ("sizes", [], "whole numbers of at least 1, got []."),
         ("sizes", "4", "whole numbers of at least 1, got '4'."),
@@ -123,7 +130,7 @@ class Whole:
         ("number", "0.5", "a number in [0, 1), got '0.5'."),
         ("limit", 0, "a number above 0, got 0."),
         ("limit", math.inf, "a number above 0, got inf."),
-        ("limit", 10**400, "a number above 0, got 1000"),
+        ("limit", 10**400, "a number above 0, got a whole number of about 400 digits"),
         ("pair", (0.5,), "numbers of at least 0, got (0.5,)."),
         ("pair", (0.5, -0.5), "numbers of at least 0, got (0.5, -0.5)."),
         ("pair", 0.5, "numbers of at least 0, got 0.5."),
@@ -133,6 +140,9 @@ class Whole:
         ("bias", {"gate": "x"}, "a number for 'gate', got 'x'."),
         ("low", 10, "a whole number of at most 9, got 10."),
         ("high", 2, "a number below 2, got 2."),
+        ("start", "a\0b", "a folder, got 'a\\x00b'."),
+        ("start", "\ud800", "a folder, got '\\ud800'."),
+        ("files", ["a\0b"], "a list of file names, got 'a\\x00b' in it."),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_in_one_line(key, value, expected):
@@ -148,7 +158,8 @@ def test_a_value_that_does_not_fit_is_named_in_one_line(key, value, expected):
     [
         {"whole": 1},
         {"whole": 127},
-        {"sizes": 10**400},
+        {"sizes": 2**63 - 1},
+        {"low": -(2**63) + 1},
         {"number": 0},
         {"limit": 1e-300},
         {"limit": sys.float_info.max},
@@ -285,11 +296,17 @@ def test_what_a_resumed_run_must_keep():
         "training.batch_size",
         "training.bptt",
         "training.accumulate",
+        "training.seed",
+        "training.weights",
+        "training.start_from",
         "optimiser.name",
     ]
     assert keys_with(recurra.TranslateConfig, "fixed") == [
         "training.batch_tokens",
         "training.accumulate",
+        "training.seed",
+        "training.weights",
+        "training.start_from",
         "optimiser.name",
     ]
 

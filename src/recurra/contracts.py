@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import GetAttrKey, register_pytree_node
 
-from recurra.durable import write_atomic
-from recurra.errors import ShapeError, StateError
+from recurra.durable import check_readable, write_output
+from recurra.errors import ShapeError, StateError, quoted
 
 DIRECTIONS = ("forward", "backward")
-STATE_NAME = re.compile(rf"layers\.(0|[1-9][0-9]*)\.({'|'.join(DIRECTIONS)})\.([^.]+)")
+STATE_NAME = re.compile(rf"layers\.(0|[1-9][0-9]{{0,3}})\.({'|'.join(DIRECTIONS)})\.([^.]+)")
 
 
 def row_numbers(rows: Tensor | Sequence[int], count: int, device: torch.device) -> Tensor:
@@ -44,7 +44,14 @@ def row_numbers(rows: Tensor | Sequence[int], count: int, device: torch.device) 
     return given
 
 
-@dataclass(frozen=True)
+def shape_of(value: object) -> str:
+    """The shape and the type of a tensor, `[2, 3] float32`; of anything else what Python writes."""
+    if not isinstance(value, Tensor):
+        return repr(value)
+    return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+
+
+@dataclass(frozen=True, repr=False)
 class State:
     """The recurrent state of a stack of layers, an explicit value.
 
@@ -53,6 +60,17 @@ class State:
     """
 
     layers: tuple[tuple[dict[str, Tensor], ...], ...]
+
+    def __repr__(self) -> str:
+        """The shapes; the tensors are in `layers` and `as_dict()`."""
+        parts = [
+            ", ".join(f"{k} {shape_of(v)}" for k, v in one.items()) for layer in self.layers for one in layer
+        ]
+        if len(set(parts)) > 1:
+            return f"State({'; '.join(f'{k} {shape_of(v)}' for k, v in self.tensors())})"
+        directions = " in two directions" if len(parts) > len(self.layers) else ""
+        layers = "1 layer" if len(self.layers) == 1 else f"{len(self.layers)} layers"
+        return f"State({layers}{directions}: {', '.join(parts[:1])})"
 
     @property
     def batch_size(self) -> int:
@@ -136,7 +154,7 @@ class State:
             parts = STATE_NAME.fullmatch(key)
             if parts is None:
                 raise StateError(
-                    f"{key!r} is not the name of a state; expected layers.<n>.<direction>.<name>."
+                    f"{quoted(key)} is not the name of a state; expected layers.<n>.<direction>.<name>."
                 )
             layers.setdefault(int(parts[1]), {}).setdefault(parts[2], {})[parts[3]] = tensor
         if sorted(layers) != list(range(len(layers))) or not layers:
@@ -160,7 +178,7 @@ class State:
         from safetensors.torch import save
 
         tensors = {name: tensor.detach().contiguous().clone() for name, tensor in self.tensors()}
-        write_atomic(Path(path), save(tensors))
+        write_output(path, save(tensors))
 
     @classmethod
     def load(cls, path: str | Path) -> State:
@@ -173,9 +191,12 @@ class State:
         from safetensors.torch import load_file
 
         try:
-            return cls.from_dict(load_file(path))
-        except (SafetensorError, OSError) as error:
+            check_readable(Path(path).resolve())
+            tensors = load_file(path)
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise StateError(f"{path}: not a saved state ({error}).") from error
+        try:
+            return cls.from_dict(tensors)
         except StateError as error:
             raise StateError(f"{path}: {error}") from error
 
@@ -209,7 +230,7 @@ Inputs = Tensor | dict[str, Tensor]
 """What a model reads: one tensor, or several by name. Their first dimension is the rows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """Rows to train on, to score or to read from.
 
@@ -236,6 +257,14 @@ class Batch:
     def of_rows(cls, rows: int, device: torch.device | str = "cpu") -> Batch:
         """Rows without any input: what a language model continues from its start."""
         return cls(torch.empty(rows, 0, dtype=torch.int64, device=device))
+
+    def __repr__(self) -> str:
+        """The shapes of the tensors, where there are any, and the other values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not isinstance(self.inputs, Tensor):
+            values["inputs"] = {name: shape_of(tensor) for name, tensor in self.inputs.items()}
+        named = [f"{name}={shape_of(value)}" for name, value in values.items() if value is not None]
+        return f"Batch({', '.join(named)})"
 
     def __len__(self) -> int:
         first = self.inputs if isinstance(self.inputs, Tensor) else next(iter(self.inputs.values()))

@@ -16,15 +16,19 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from recurra.errors import ConfigError, nearest
+from recurra.durable import whole_path
+from recurra.errors import ConfigError, nearest, quoted
 
 Config = TypeVar("Config")
 Names = Sequence[str] | Callable[[], Sequence[str]]
 
-MARKS = ("files", "fixed")
+LARGEST = 2**63 - 1
+"""The largest whole number that a setting takes: sizes and counts beyond it cannot be stored or allocated."""
+MOST_LAYERS, MOST_THREADS = 1000, 1024
+"""Of a model, and of the CPU: more are a slip, and would take hours, or all of the machine, before anything is said."""
+MARKS = ("files", "fixed", "common")
 PROBABILITY: dict[str, Any] = {"at_least": 0.0, "below": 1.0, "expected": "a probability in [0, 1)"}
 
 
@@ -38,7 +42,8 @@ def setting(
     names: Names | None = None,
     expected: str | None = None,
     files: bool = False,
-    fixed: bool = False,
+    fixed: str | bool = False,
+    common: bool = False,
 ) -> Any:
     """A field of a settings dataclass.
 
@@ -50,10 +55,12 @@ def setting(
         names: what a text may be, where its type does not say.
         expected: the range in words, in the place of those made of the bounds.
         files: it names a file, or a list of files.
-        fixed: a resumed run must keep it.
+        fixed: a resumed run must keep it; a text says why, after "since".
+        common: it is among the few that the short help shows.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
-    metadata = {"bounds": bounds, "names": names, "expected": expected, "files": files, "fixed": fixed}
+    marks = {"files": files, "fixed": fixed, "common": common}
+    metadata = {"bounds": bounds, "names": names, "expected": expected, **marks}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=partial(copy, default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -114,7 +121,7 @@ def _checked(key: str, value: Any, hint: Any, metadata: Mapping[str, Any]) -> An
         _check_name(key, value, get_args(kinds[0]))
     elif kinds[0] is bool:
         if not isinstance(value, bool):
-            raise ConfigError(f"{key}: expected true or false, got {value!r}.")
+            raise ConfigError(f"{key}: expected true or false, got {quoted(value)}.")
     elif kinds[0] is str:
         return _checked_text(key, value, metadata)
     elif kinds[0] == list[str]:
@@ -130,17 +137,17 @@ def _checked_text(key: str, value: Any, metadata: Mapping[str, Any]) -> str:
         _check_name(key, value, _names(metadata))
     if metadata.get("files") and isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if not isinstance(value, str) or (metadata.get("files") and not value):
+    if not isinstance(value, str) or (metadata.get("files") and not _is_path(value)):
         expected = metadata.get("expected") or ("a file" if metadata.get("files") else "text")
-        raise ConfigError(f"{key}: expected {expected}, got {value!r}.")
+        raise ConfigError(f"{key}: expected {expected}, got {quoted(value)}.")
     return value
 
 
 def _checked_texts(key: str, value: Any, metadata: Mapping[str, Any]) -> list[str]:
     """A list of texts, each one of the names where there are some."""
     if not isinstance(value, list | tuple):
-        hint = f" Write [{value!r}]." if isinstance(value, str) else ""
-        raise ConfigError(f"{key}: expected a list, got {value!r}.{hint}")
+        hint = f" Write [{quoted(value)}]." if isinstance(value, str) else ""
+        raise ConfigError(f"{key}: expected a list, got {quoted(value)}.{hint}")
     for text in value:
         _checked_text(key, text, metadata)
     return list(value) if isinstance(value, tuple) else value
@@ -157,17 +164,32 @@ def _checked_numbers(key: str, value: Any, kinds: Sequence[Any], metadata: Mappi
         if origin is dict and isinstance(value, Mapping):
             for name, one in value.items():
                 if not _is_number(one, whole, bounds):
-                    raise ConfigError(f"{key}: expected {words or 'a number'} for {name!r}, got {one!r}.")
+                    raise ConfigError(
+                        f"{key}: expected {words or 'a number'} for {quoted(name)}, got {quoted(one)}."
+                    )
             return value
         if origin in (list, tuple) and isinstance(value, list | tuple):
             right_length = len(value) == len(parts) if origin is tuple else len(value) > 0
             if right_length and all(_is_number(one, whole, bounds) for one in value):
                 return value if isinstance(value, origin) else origin(value)
-    raise ConfigError(f"{key}: expected {words or _expected(kinds, bounds)}, got {value!r}.")
+    expected = words or _expected(kinds, bounds)
+    has_top = any(bounds.get(name) is not None for name in ("at_most", "below"))
+    if int in kinds and _is_too_large(value) and not has_top:
+        expected += " below 2^63" if expected.endswith(("number", "numbers")) else " and below 2^63"
+    raise ConfigError(f"{key}: expected {expected}, got {quoted(value)}.")
+
+
+def _is_too_large(value: Any) -> bool:
+    """Whether it is, or has in it, a whole number that no setting takes."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_too_large, value))
+    return isinstance(value, int) and not -LARGEST <= value <= LARGEST
 
 
 def _is_number(value: Any, whole: bool, bounds: Mapping[str, float | None]) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return False
+    if whole and _is_too_large(value):
         return False
     if not whole and not -sys.float_info.max <= value <= sys.float_info.max:  # no NaN and no infinity
         return False
@@ -209,16 +231,26 @@ def _names(metadata: Mapping[str, Any]) -> Sequence[str]:
 def _check_name(key: str, value: Any, known: Sequence[str]) -> None:
     if value not in known:
         raise ConfigError(
-            f"{key}: expected one of {', '.join(map(str, known))}, got {value!r}.{nearest(str(value), known)}"
+            f"{key}: expected one of {', '.join(map(str, known))}, got {quoted(value)}.{nearest(str(value), known)}"
         )
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text can be the name of a file on this system."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # parts of characters
+        return False
 
 
 def _paths(key: str, value: Any) -> list[str]:
     if isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Sequence):
-        raise ConfigError(f"{key}: expected a list of files, got {value!r}. Write [{str(value)!r}].")
+        raise ConfigError(
+            f"{key}: expected a list of files, got {quoted(value)}. Write [{quoted(str(value))}]."
+        )
     for path in value:
-        if not isinstance(path, str | os.PathLike):
-            raise ConfigError(f"{key}: expected a list of file names, got {path!r} in it.")
+        if not isinstance(path, str | os.PathLike) or not _is_path(str(path)):
+            raise ConfigError(f"{key}: expected a list of file names, got {quoted(path)} in it.")
     return [str(path) for path in value]
 
 
@@ -238,7 +270,7 @@ def build(kind: type[Config], values: Any, path: str = "") -> Config:
         ConfigError: a value is out of range.
     """
     if not isinstance(values, Mapping):
-        raise TypeError(f"expected a mapping of keys, got {values!r}")
+        raise TypeError(f"expected a mapping of keys, got {quoted(values)}")
     hints, fields = _hints(kind), dict(values)
     for key, value in fields.items():
         if dataclasses.is_dataclass(hints.get(key)):
@@ -263,9 +295,9 @@ def plain(config: Any) -> dict[str, Any]:
         for section in sections:
             place = place[section]
         if isinstance(place[name], list):
-            place[name] = [str(Path(path).resolve()) for path in place[name]]
+            place[name] = [str(whole_path(path)) for path in place[name]]
         elif place[name] is not None:
-            place[name] = str(Path(place[name]).resolve())
+            place[name] = str(whole_path(place[name]))
     return values
 
 
