@@ -62,9 +62,8 @@ def additive_d_keys_and_score(
 
 def _compiled(projected: Tensor, keys: Tensor, score: Tensor) -> bool:
     same = projected.dtype == keys.dtype == score.dtype and keys.dtype in (torch.float32, torch.float64)
-    return (
-        same
-        and keys.device.type == cpu.DEVICE
-        and not torch.compiler.is_compiling()
-        and cpu.build.obstacle() is None
-    )
+    if not same or keys.device.type != cpu.DEVICE or torch.compiler.is_compiling():
+        return False
+    from recurra.engine.cpu import additive
+
+    return additive.obstacle(keys.dtype == torch.float64) is None

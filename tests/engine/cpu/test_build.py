@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
-import subprocess
-import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -26,22 +28,20 @@ def own_cache(tmp_path, monkeypatch):
 
 @with_compiler
 def test_a_source_is_compiled_once_and_kept_for_the_user_alone(own_cache, monkeypatch):
-    assert build.library(SOURCE).recurra_test() == 7
-    assert [path.suffix for path in own_cache.iterdir()] == [".so"]
+    assert build.library(SOURCE, "recurra_test").recurra_test() == 7
+    assert sorted(path.suffix for path in own_cache.iterdir()) == [".sha256", ".so"]
     assert stat.S_IMODE(own_cache.stat().st_mode) == 0o700
-    monkeypatch.setattr(build.subprocess, "run", lambda *_, **__: pytest.fail("compiled again"))
-    assert build.library(SOURCE).recurra_test() == 7
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o022 for path in own_cache.iterdir()} == {0}
+    monkeypatch.setattr(build, "_build", lambda *_: pytest.fail("compiled again"))
+    assert build.library(SOURCE, "recurra_test").recurra_test() == 7
 
 
 @with_compiler
-def test_a_damaged_entry_is_built_again(own_cache):
-    # By another process: this one would find a library of that name loaded already.
-    code = f"from recurra.engine.cpu import build; build.library({SOURCE!r})"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    (entry,) = own_cache.iterdir()
-    entry.write_bytes(b"\x7fELF damaged")
-    assert build.library(SOURCE).recurra_test() == 7
-    assert entry.stat().st_size > 1000
+def test_processes_that_compile_the_same_source_do_not_disturb_each_other(own_cache):
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(lambda _: build.library(SOURCE, "recurra_test"), range(3)))
+    assert [one.recurra_test() for one in made] == [7, 7, 7]
+    assert sorted(path.suffix for path in own_cache.iterdir()) == [".sha256", ".so"]
 
 
 @with_compiler
@@ -65,18 +65,123 @@ def test_without_a_compiler_everything_else_still_runs(monkeypatch):
     assert "compiler" in cpu.reason
 
 
-def test_a_compiler_that_cannot_compile_is_tried_once(tmp_path, own_cache, monkeypatch):
-    broken = tmp_path / "broken"
-    broken.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo broken 1 && exit\necho "cannot find crt1.o" >&2\nexit 1\n'
-    )
-    broken.chmod(0o755)
+def test_a_compiler_that_cannot_compile_is_tried_once(own_cache, script, monkeypatch):
+    script('echo "cannot find crt1.o" >&2; exit 1')
     monkeypatch.setattr(build, "_obstacles", [])
-    monkeypatch.setattr(build, "compiler", lambda: str(broken))
     with pytest.raises(BackendError, match=r"nothing can be compiled here .*cannot find crt1.o"):
         Recurrent(GRU, 2, 3, backend="cpu")
     monkeypatch.setattr(build, "library", lambda source: pytest.fail("tried again"))
     assert Recurrent(GRU, 2, 3).choose_backend() == "reference"
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """A function that sets $CXX."""
+
+    monkeypatch.setattr(build, "compiler", build.compiler.__wrapped__)
+
+    def name(command: str) -> None:
+        monkeypatch.setenv("CXX", command)
+
+    return name
+
+
+@pytest.fixture
+def script(tmp_path, named):
+    """A function that makes a compiler of a shell's commands, and has $CXX name it."""
+
+    def make(commands: str, version: str = "echo 1.0; exit") -> None:
+        path = tmp_path / "script"
+        path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && {{ {version}; }}\n{commands}\n')
+        path.chmod(0o755)
+        named(str(path))
+
+    return make
+
+
+def refused() -> str:
+    with pytest.raises(BackendError) as caught:
+        build.library(SOURCE, "recurra_test")
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 400
+    return message
+
+
+LAST = "for last; do :; done; "  # the last argument: where the library is to be written
+
+
+@pytest.mark.parametrize(
+    ("commands", "reason"),
+    [
+        ("exit 3", "fails with status 3: 'no message'"),
+        ("printf 'a\\377\\033[31m\\n' >&2; exit 1", r"fails with status 1: 'a�\x1b[31m'"),
+        ("head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 1", "xxx..."),
+        ("echo note; echo 'fatal error: no space left' >&2; exit 1", "'fatal error: no space left'"),
+        ("kill -9 $$", "was killed by signal 9"),
+        ("exit 0", "has made nothing"),
+        (f"{LAST} echo garbage > $last", "no library that can be loaded"),
+        (f"{LAST} mkdir $last", "no library that can be loaded"),
+        (f"{LAST} echo 'int x;' | g++ -shared -xc++ - -o $last", "it has no function recurra_test"),
+    ],
+)
+def test_a_compiler_that_fails_is_told_in_a_line(commands, reason, own_cache, script):
+    if "g++" in commands and shutil.which("g++") is None:
+        pytest.skip("there is no g++ here")
+    script(commands)
+    assert reason in refused()
+    assert not list(own_cache.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("exit 4", "--version fails with status 4"), ("printf '\\377'; exit", "has made nothing")],
+)
+def test_a_compiler_whose_version_cannot_be_read_is_told_in_a_line(version, reason, own_cache, script):
+    script("exit 0", version)
+    assert reason in refused()
+
+
+def test_a_compiler_that_hangs_is_stopped_with_what_it_has_started(own_cache, script, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "COMPILE_SECONDS", 0.5)
+    script(f"sleep 60 & echo $! > {tmp_path}/pid; wait")
+    assert "has not ended after 0.5 seconds" in refused()
+    state = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    assert not state.exists() or " Z " in state.read_text()
+
+
+def test_a_daemon_that_the_compiler_leaves_behind_is_not_waited_for(own_cache, script):
+    script("sleep 3 & exit 5")
+    began = time.monotonic()
+    assert "status 5" in refused()
+    assert time.monotonic() - began < 2
+
+
+def test_what_is_no_program_is_told_in_a_line(own_cache, tmp_path, named):
+    (tmp_path / "text").write_text("no program\n")
+    (tmp_path / "text").chmod(0o755)
+    named(str(tmp_path / "text"))
+    assert "cannot be started" in refused()
+
+
+@with_compiler
+def test_a_compiler_behind_a_wrapper_with_arguments(own_cache, tmp_path, named):
+    wrapper = tmp_path / "some wrapper"
+    wrapper.write_text('#!/bin/sh\nshift\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    named(f"'{wrapper}' --quiet {build.compiler()[0]}")
+    assert build.library(SOURCE, "recurra_test").recurra_test() == 7
+
+
+@pytest.mark.parametrize("command", ["no-such-compiler -O3", "'g++"])
+def test_a_named_compiler_that_is_missing_is_not_replaced(command, named, monkeypatch):
+    named(command)
+    monkeypatch.setattr(build, "_obstacles", [])
+    assert build.compiler() is None
+    assert "$CXX names the compiler" in str(build.obstacle())
+    assert command in str(build.obstacle())
+    named("  ")
+    assert build.compiler() in [(shutil.which("g++"),), (shutil.which("clang++"),), None]
 
 
 def test_windows_is_told(monkeypatch):

@@ -40,24 +40,24 @@ def can_run(program: Program, options: Options) -> str | None:
     return build.obstacle() or _refused.get((program.key, options.dtype))
 
 
-# By program and type: why the compiler refuses its kernels.
+# By program and type: why there are no kernels: the compiler refuses them, or the cache cannot be used.
 _refused: dict[tuple[str, torch.dtype], str] = {}
 
 
 def prepare(program: Program, options: Options) -> str | None:
-    """Compile a program's kernels, unless that has been done; None, or why the compiler refuses them."""
+    """Compile a program's kernels, unless that has been done; None, or why there are none."""
     from recurra.engine.cpu.kernel import kernel_of
 
     try:
-        kernel_of(program.key, options.dtype == torch.float64)
+        kernel_of(program.key, options.dtype == torch.float64, _in_bfloat16(options.dtype))
     except BackendError as error:
         remember(program, options.dtype, error)
     return _refused.get((program.key, options.dtype))
 
 
 def remember(program: Program, dtype: torch.dtype, error: BackendError) -> None:
-    """That the compiler refuses a program's kernels: from now on `can_run` says so."""
-    _refused[program.key, dtype] = str(error).removeprefix("backend 'cpu': ").rstrip(".")
+    """That there are no kernels of a program, and why: from now on `can_run` says so."""
+    _refused[program.key, dtype] = build.reason(error)
 
 
 def run(call: Call) -> Result:
@@ -88,8 +88,7 @@ def _run(call: Call) -> Result:
             torch._dynamo.graph_break(msg=FULLGRAPH)
         time = torch.arange(steps, device=call.lengths.device)
         unpadded = (time < call.lengths[:, None]).flatten().nonzero().squeeze(1)  # [N]
-    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    bfloat16 = BFLOAT16 and autocast and call.states[0].dtype == torch.float32
+    bfloat16 = _in_bfloat16(call.states[0].dtype)
     projected = project(call, _without_padding(call.x, unpadded), bfloat16)
     held = [call.masks[name] for name in program.masks]
     masks = [_without_padding(mask, unpadded) if mask.ndim == 3 else mask for mask in held]
@@ -101,6 +100,12 @@ def _run(call: Call) -> Result:
     if unpadded is not None:
         outputs = outputs.new_zeros(batch * steps, hidden).index_copy(0, unpadded, outputs)
     return Result(outputs.view(batch, steps, hidden), states, {})
+
+
+def _in_bfloat16(dtype: torch.dtype) -> bool:
+    """Whether products of states of this type are rounded to bfloat16: under autocast, where the processor can."""
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return BFLOAT16 and autocast and dtype == torch.float32
 
 
 def _without_padding(x: Tensor, unpadded: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recurra.engine.cpu import build
 from recurra.engine.cpu.kernel import declare, in_threads
+from recurra.errors import BackendError
 
 NUMBERS = ("sources", "queries", "positions", "width", "slices")
 POINTERS = ("padding", "projected", "keys", "score", "energies", "d_projected", "d_keys", "d_score")
@@ -36,9 +37,22 @@ def _library(double: bool) -> ctypes.CDLL:
     defined = (
         f"#define REAL {machine.real}\n#define VECTOR_BYTES {machine.vector_bytes}\n#define NORM_EPSILON 0\n"
     )
-    library = build.library(defined + "\n".join(headers))
-    declare(library, "recurra_energies", "recurra_d_projected", "recurra_d_keys")
+    functions = ("recurra_energies", "recurra_d_projected", "recurra_d_keys")
+    library = build.library(defined + "\n".join(headers), *functions)
+    declare(library, *functions)
     return library
+
+
+@cache
+def obstacle(double: bool) -> str | None:
+    """Why the kernels cannot be compiled or loaded here, or None; it is tried once in a process."""
+    reason = build.obstacle()
+    if reason is None:
+        try:
+            _library(double)
+        except BackendError as error:
+            reason = build.reason(error)
+    return reason
 
 
 def energies(projected: Tensor, keys: Tensor, padding: Tensor, score: Tensor) -> Tensor:

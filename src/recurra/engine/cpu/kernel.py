@@ -24,6 +24,7 @@ from recurra.engine.plan import Place, StepPlan, Term, plan, vectors
 
 NUMBERS = ("batch", "steps", "hidden", "inputs", "slices", "split", "save")
 TABLES = ("order", "lengths", "first", "arrived")
+FUNCTIONS = ("recurra_forward", "recurra_backward", "recurra_scratch")  # of entry.h
 
 SPLIT_UNITS = 128  # fewer are not worth the threads' waiting for each other at every step
 
@@ -45,7 +46,7 @@ class Kernel:
         self.names = pointers(program)
         self.vectors = vectors(program)
         self.machine = build.machine(double)
-        self.library = build.library(emit(self.plan, self.machine, bfloat16))
+        self.library = build.library(emit(self.plan, self.machine, bfloat16), *FUNCTIONS)
         self.bfloat16 = bfloat16
         self.library.recurra_scratch.restype = ctypes.c_int64
         self.library.recurra_scratch.argtypes = [ctypes.c_int64, ctypes.c_int]

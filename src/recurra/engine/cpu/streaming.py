@@ -27,7 +27,8 @@ THREADS_ABOVE = 2**22
 
 @cache
 def _library(key: str, double: bool, weight: str) -> ctypes.CDLL:
-    library = build.library(emit_streaming(Program.from_key(key), build.machine(double), weight))
+    source = emit_streaming(Program.from_key(key), build.machine(double), weight)
+    library = build.library(source, "recurra_step", "recurra_scratch")
     library.recurra_scratch.restype, library.recurra_scratch.argtypes = ctypes.c_int64, [ctypes.c_int64]
     declare(library, "recurra_step")
     return library
