@@ -101,7 +101,7 @@ def test_holding_out_loses_nothing(write, text, vocabulary, layout):
     )
     if vocabulary != "words" and layout == "continuous":
         assert corpus.train.characters == int(len(text) * 0.9)
-    if vocabulary == "words" and "\n" in text.strip(" \n"):
+    if vocabulary == "words" and layout == "continuous" and "\n" in text.strip(" \n"):
         parts = [corpus.vocabularies["text"].encode(text[: corpus.train.characters]), corpus.valid.ids]
         assert np.array_equal(np.concatenate(parts)[: corpus.train.tokens], corpus.train.ids)
 
@@ -124,7 +124,7 @@ def test_words_are_held_out_from_a_line_start(write, text, held_out):
 @pytest.mark.parametrize(("layout", "text"), [("lines", "one line only\n"), ("continuous", "a")])
 def test_a_text_too_short_to_hold_out_a_tenth(write, layout, text):
     with pytest.raises(DataError, match=r"too short to hold out its last tenth\. Pass --data\.valid"):
-        load_corpus(TextConfig(train=[write("1", text)], layout=layout))
+        load_corpus(TextConfig(train=[write("1", text)], layout=layout, hold_out="end"))
 
 
 def test_a_split_with_nothing_known_is_refused(write):
@@ -132,7 +132,7 @@ def test_a_split_with_nothing_known_is_refused(write):
     config = TextConfig(train=[train], valid=[foreign], vocabulary="words")
     with pytest.raises(DataError, match=r"foreign\.txt: none of its words is among the 5 symbols"):
         load_corpus(config)
-    with pytest.raises(DataError, match="held-out last tenth of the training text: none of its words"):
+    with pytest.raises(DataError, match="held-out tenth of the training text: none of its words"):
         load_corpus(TextConfig(train=[write("1", "a b\n" * 9 + "c d\n")], vocabulary="words"))
     with pytest.raises(DataError, match=r"foreign\.txt: none of its words"):
         load_test([foreign], config, Vocabularies({"text": Words.build("a")}))
@@ -194,12 +194,58 @@ def test_notes_files_of_their_own(write):
     assert set(corpus.digests) == {"train", "valid"}
 
 
-def test_notes_without_splits_hold_out_the_last_tenth(write):
+def lines_of(corpus, split):
+    decode = corpus.vocabularies["text"].decode
+    places = zip(split.offsets[:-1], split.offsets[1:], strict=True)
+    return [decode(split.ids[begin:end]).removesuffix("\n") for begin, end in places]
+
+
+@pytest.mark.parametrize("vocabulary", ["characters", "bytes", "words"])
+def test_held_out_lines_are_drawn_from_the_whole_text(write, vocabulary):
+    """As of a list of names that is sorted by language, whose end is one language."""
+    names = [f"{kind}{number}" for kind in "abcde" for number in range(40)]
+    file = write("names", "\n".join([*names, *names[::-1]]))  # each twice
+    config = TextConfig(train=[file], layout="lines", vocabulary=vocabulary)
+    corpus = load_corpus(TextConfig(train=[file], valid=[file], layout="lines", vocabulary=vocabulary))
+    corpus = load_corpus(config, corpus.vocabularies)  # with all words known
+    train, valid = lines_of(corpus, corpus.train), lines_of(corpus, corpus.valid)
+    assert sorted(train + valid) == sorted(names * 2)
+    assert len(valid) == 40
+    assert {name[0] for name in valid} == set("abcde")
+    assert not set(train) & set(valid)
+    assert valid == [name for name in [*names, *names[::-1]] if name in valid]  # in order
+    assert set(corpus.digests) == {"train", "valid"}  # a run is resumed with the same lines or not at all
+    end = load_corpus(TextConfig(train=[file], layout="lines", vocabulary=vocabulary, hold_out="end"))
+    assert len(lines_of(end, end.valid)) in (
+        40,
+        41,
+    )  # the first line start after nine tenths of the characters
+    assert set(end.digests) == {"train"}
+
+
+def test_a_continuous_text_keeps_its_end(write):
+    text = "".join(f"line {number}\n" for number in range(100))
+    file = write("1", text)
+    corpus = load_corpus(TextConfig(train=[file]))
+    assert corpus.vocabularies["text"].decode(corpus.valid.ids) == text[int(len(text) * 0.9) :]
+    with pytest.raises(ConfigError, match=r"data\.hold_out: a continuous text keeps its end"):
+        TextConfig(train=[file], hold_out="sample")
+    for text in ("one line only\n", "\n\n\n"):
+        with pytest.raises(DataError, match=r"too few lines that are not empty .* Pass --data\.valid FILE"):
+            load_corpus(TextConfig(train=[write("1", text)], layout="lines"))
+
+
+def test_notes_without_splits_hold_out_a_tenth(write):
     tunes = [[[60 + index]] for index in range(20)]
-    config = TextConfig(train=[write("a.json", json.dumps(tunes))], vocabulary="notes")
-    corpus = load_corpus(config)
+    file = write("a.json", json.dumps(tunes))
+    corpus = load_corpus(TextConfig(train=[file], vocabulary="notes"))
     assert [len(corpus.train.sequences), len(corpus.valid.sequences)] == [18, 2]
     assert corpus.test is None
+    assert set(corpus.digests) == {"train", "valid"}
+    end = load_corpus(TextConfig(train=[file], vocabulary="notes", hold_out="end"))
+    last = [end.vocabularies["text"].decode(one) for one in end.valid.sequences]
+    assert last == ["78\n", "79\n"]
+    assert [corpus.vocabularies["text"].decode(one) for one in corpus.valid.sequences] != last
     with pytest.raises(DataError, match="too few note sequences"):
         load_corpus(TextConfig(train=[write("a.json", "[[[60]]]")], vocabulary="notes"))
 

@@ -40,7 +40,7 @@ def test_a_line_is_a_label():
     [
         ("NUON", " Did you mean 'NOUN'?"),
         ("zzz", ""),
-        ("noun", ""),
+        ("noun", " Did you mean 'NOUN'?"),
         ("", ""),
         ("two word", " Did you mean 'two words'?"),
     ],

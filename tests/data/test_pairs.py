@@ -55,9 +55,14 @@ def test_pairs_for_the_loss_and_sources_for_decoding(files):
 
 
 def test_the_other_column_can_be_the_source(files):
-    corpus = load_pairs(PairConfig(**files, columns="target_source"))
+    corpus = load_pairs(PairConfig(**files, columns=(2, 1)))
     assert corpus.train.source_text == ["Va !", "Salut !", "Salut.", "Rien", "Cours maintenant !"]
     assert corpus.train.references[:4] == [["Go."], ["Hi."], ["Hi."], [""]]
+
+
+def test_columns_of_runs_made_before_they_were_numbers(files):
+    assert PairConfig(**files, columns="source_target").columns is None
+    assert PairConfig(**files, columns="target_source").columns == [2, 1]
 
 
 def test_parallel_files_and_columns_hold_the_same(write, files):
@@ -150,8 +155,14 @@ def test_files_without_a_usable_pair_are_refused(write, files):
         ),
         ({"valid_source": ["a"]}, r"data\.valid_source, data\.valid_target: expected as many .* got 1 and 0"),
         ({"test_source": ["a"], "test_target": ["a", "b"]}, r"data\.test_source.* got 1 and 2"),
-        ({"columns": "source"}, r"data\.columns: expected one of source_target, target_source, got 'source'"),
-        ({"columns": "target_source"}, r"data\.columns: target_source has no tab-separated file"),
+        (
+            {"columns": "source"},
+            r"data\.columns: expected two column numbers from 1, such as 1 2, got 'source'",
+        ),
+        ({"columns": [1, 0]}, r"data\.columns: expected two column numbers from 1"),
+        ({"columns": [1, 2, 3]}, r"data\.columns: expected two different column numbers .* got \[1, 2, 3\]"),
+        ({"columns": [2, 2]}, r"data\.columns: expected two different column numbers .* got \[2, 2\]"),
+        ({"columns": [2, 1]}, r"data\.columns: 2 1 has no tab-separated file"),
         ({"encoding": "utf8x"}, r"data\.encoding"),
         ({"source_vocabulary": "word"}, r"data\.source_vocabulary: .* Did you mean 'words'"),
         (

@@ -45,19 +45,33 @@ def test_columns_either_way_round(write):
     lines = read_columns(files, "utf-8")
     assert lines.source == ["Go.", "", "Hi.", "Run!"]
     assert lines.target == ["Va !", "", "", "Cours !"]
-    turned = read_columns(files, "utf-8", target_first=True)
+    turned = read_columns(files, "utf-8", (2, 1))
     assert (turned.source, turned.target) == (lines.target, lines.source)
     assert turned.digest == lines.digest == digest(files)
     assert lines.both().tolist() == turned.both().tolist() == [0, 3]
 
 
-@pytest.mark.parametrize(("line", "columns"), [("no tab", 1), ("a\tb\tCC-BY 2.0", 3)])
-def test_a_line_without_exactly_one_tab_is_refused(write, line, columns):
-    file = write("1.tsv", f"a\tb\n{line}\n")
-    with pytest.raises(
-        DataError, match=rf"1\.tsv, line 2: expected two columns .* got {columns} .* Cut the file"
-    ):
-        read_columns([file], "utf-8")
+@pytest.mark.parametrize(
+    ("line", "columns", "message"),
+    [
+        ("no tab", None, "expected two columns .* got 1 .* Write the source, a tab, and the target"),
+        ("a\tb\tCC-BY 2.0", None, "expected two columns .* got 3 .* name them: --data.columns 1 2"),
+        ("a\tb", (1, 3), "expected at least 3 columns .* got 2 "),
+    ],
+)
+def test_a_line_of_another_number_of_columns_is_refused(write, line, columns, message):
+    file = write("1.tsv", f"a\tb{chr(9) + 'c' if columns else ''}\n{line}\n")
+    with pytest.raises(DataError, match=rf"1\.tsv, line 2: {message}"):
+        read_columns([file], "utf-8", columns)
+
+
+def test_named_columns_are_taken_out_of_many(write):
+    file = write("1.tsv", "Go.\tVa !\tCC-BY 2.0\n\nHi.\tSalut.\tCC\tmore\n")
+    for columns in ((1, 2), (2, 1), (1, 3)):
+        lines = read_columns([file], "utf-8", columns)
+        rows = [("Go.", "Va !", "CC-BY 2.0"), ("", "", ""), ("Hi.", "Salut.", "CC")]
+        expected = [tuple(row[number - 1] for number in columns) for row in rows]
+        assert list(zip(lines.source, lines.target, strict=True)) == expected
 
 
 def test_an_encoding_error_names_the_file(write):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from recurra.data import vocabulary
+from recurra.data import subwords as subwords_module, vocabulary
 from recurra.data.subwords import Subwords
 from recurra.data.vocabularies import load_vocabulary
 from recurra.errors import ConfigError, DataError, RunError
@@ -74,9 +74,11 @@ def test_a_damaged_or_missing_model_is_refused(subwords, tmp_path):
         load_vocabulary(tmp_path)
 
 
-@pytest.mark.parametrize("data", [b"", b"not a model"])
+@pytest.mark.parametrize("data", [b"", b"not a model", "a subword that is no UTF-8"])
 def test_a_foreign_model_with_a_fitting_digest_is_refused(subwords, tmp_path, data):
     subwords.save(tmp_path)
+    if isinstance(data, str):
+        data = (tmp_path / "subword.model").read_bytes().replace("▁".encode(), b"\xe2\xfe\xfe")
     (tmp_path / "subword.model").write_bytes(data)
     content = json.loads((tmp_path / "vocabulary.json").read_text())
     content["model_sha256"] = hashlib.sha256(data).hexdigest()
@@ -98,3 +100,35 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(ConfigError, match=r"pip install \"recurra\[subword\]\""):
         Subwords.build(TEXT)
+
+
+def test_one_long_line_counts_as_a_whole(subwords, monkeypatch):
+    monkeypatch.setattr(subwords_module, "LONGEST", 60)  # else a line of a megabyte is too long
+    line = "the cat sat on the mat " * 30
+    pieces = list(subwords_module._sentences(f"{line}\n\nzebra quiz"))
+    assert max(map(len, pieces)) <= 60
+    assert " ".join(pieces).split() == f"{line} zebra quiz".split()
+    assert list(subwords_module._sentences("a" * 150 + " b  c")) == ["a" * 60, "a" * 60, "a" * 30 + " b  c"]
+    for text in (" " * 130 + "a", f" {'a' * 60} {'b' * 60}  c", f"  {'a' * 61}"):
+        cut = list(subwords_module._sentences(text))
+        assert max(map(len, cut)) <= 60
+        assert "".join(cut).replace(" ", "") == text.replace(" ", "")
+    built = Subwords.build(f"{line}\nzebra quiz", size=60)
+    assert set("thecatsonmzbrquiz") <= set("".join(built.symbols[2:]))
+
+
+def test_a_line_over_a_mebibyte_is_learned_from():
+    pytest.importorskip("sentencepiece", reason="the extra [subword] is not installed")
+    built = Subwords.build("the cat sat on the mat " * 50_000 + "\nzebra", size=60)
+    line = "the cat sat on a mat"
+    assert built.decode(built.encode(line + "\n")) == line + "\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["<eos> and <unk> and <s>", "a ▅ b▅", "a\tb\x1f", "e\u0301 ﬁ ａ", "\r\x85\u2028 \xa0", "  a  b "]
+)
+def test_what_the_trainer_reserves_is_text(subwords, line):
+    built = Subwords.build(f"{TEXT}{line}\n", size=80)
+    assert built.symbols[:2] == ["<eos>", "<unk>"]
+    assert built.decode(built.encode(line)) == line + "\n"
+    assert built.unk_id not in built.encode(line)

@@ -6,7 +6,17 @@ import re
 
 import pytest
 
-from recurra.data.text import TextConfig, default_text, digest, read_bytes, read_files, read_text
+from recurra.data.file_formats import STANDARD_INPUT
+from recurra.data.files import read_bytes
+from recurra.data.text import (
+    TextConfig,
+    check_encoding,
+    decode_text,
+    default_text,
+    digest,
+    read_files,
+    read_text,
+)
 from recurra.errors import ConfigError, DataError
 
 
@@ -27,14 +37,39 @@ def test_text_is_read_plain_and_packed(tmp_path):
     assert digest([plain, packed]) != digest([plain])
 
 
-def test_newlines_are_universal_and_the_byte_order_mark_is_dropped(tmp_path):
+def test_line_ends_are_newlines_and_the_byte_order_mark_is_dropped(tmp_path):
     file = tmp_path / "a.txt"
     file.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\x0cfour\n")
-    assert read_text(file) == "one\ntwo\nthree\x0cfour\n"
+    assert read_text(file) == "one\ntwo\rthree\x0cfour\n"
     file.write_text("one\ntwo", encoding="utf-16")
     assert read_text(file, "utf-16") == "one\ntwo"
     file.write_bytes("Größe".encode("latin-1"))
     assert read_text(file, "latin-1") == "Größe"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_an_old_macintosh_file_is_read_with_a_note_and_a_stream_is_not(tmp_path, caplog, encoding):
+    file = tmp_path / "a.txt"
+    file.write_bytes("one\rtwö\r".encode(encoding))
+    assert read_text(file, encoding) == "one\ntwö\n"
+    assert [record.getMessage() for record in caplog.records] == [
+        rf"recurra: {file}: \r ends its lines, and no \n is there, as on an old Macintosh."
+    ]
+    assert decode_text(file.read_bytes(), encoding, STANDARD_INPUT) == "one\rtwö\r"
+    assert len(caplog.records) == 1
+    file.write_bytes(b"one\rtwo\xff")
+    assert "line 2: not UTF-8 (byte 0xff at column 4)" in failure(DataError, read_text, file)
+
+
+def test_utf_16_without_a_mark_is_named(tmp_path):
+    file = tmp_path / "a.txt"
+    for encoding in ("utf-16-le", "utf-16-be"):
+        file.write_bytes("plain text\n".encode(encoding))
+        message = failure(DataError, read_text, file)
+        assert f"looks like {encoding.upper()}" in message
+        assert f"pass --data.encoding {encoding}." in message
+    file.write_bytes(b"ab\0cd\0ef")
+    assert "a binary file" in failure(DataError, read_text, file)
 
 
 def test_wrong_encoding_names_file_line_byte_column_and_remedy(tmp_path):
@@ -62,6 +97,34 @@ def test_a_binary_file_is_refused_with_line_and_byte(tmp_path, encoding):
     assert message.startswith(f"{file}, line 2: a binary file (byte 0x00 at column 3). ")
     assert "--data.vocabulary bytes" in message
     assert read_bytes(file) == "line\nöx\0y".encode(encoding)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "idna",
+            "punycode",
+            "rot13",
+            "base64",
+            "hex",
+            "zip",
+            "unicode_escape",
+            "raw-unicode-escape",
+            "undefined",
+        ),
+        *("", "a\0b", "\udcff", "../text", "aliases", "mbcs", "x" * 10_000, "a\nb", " "),
+    ],
+)
+def test_what_encodes_no_texts_is_no_encoding(name):
+    message = failure(ConfigError, check_encoding, name)
+    assert "is not a text encoding, such as latin-1" in message
+    assert len(message) <= 500
+
+
+@pytest.mark.parametrize("name", ["UTF8", "latin-1", "utf_16", "shift_jis", "gb18030", "cp1252", "utf-8-sig"])
+def test_text_encodings_pass(name):
+    check_encoding(name)
 
 
 def test_a_truncated_wide_encoding_is_one_line(tmp_path):

@@ -167,7 +167,7 @@ def test_ids_out_of_range_are_refused(vocabulary):
 
 EXAMPLES = [
     Words.build(WORD_TEXT),
-    Characters.build("aé\t☃\n\ud800"),
+    Characters.build("aé\t☃\n\ue000"),
     Characters.build("ab", "eos"),
     Bytes(),
     Bytes("eos"),
@@ -201,6 +201,12 @@ def test_different_vocabularies_have_different_digests():
         {"words": ["a", 3]},
         {"words": ["a", "a"]},
         {"words": ["a", "<unk>"]},
+        {"words": ["a", "b c"]},
+        {"words": ["a", ""]},
+        {"words": ["a", "\n"]},
+        {"words": ["a", "\ud800"]},
+        {"kind": "characters", "characters": ["a", "\ud800"], "line_end": "eos"},
+        {"kind": "labels", "labels": ["a", "\udfff"]},
         {"kind": "characters"},
         {"kind": "characters", "characters": ["a"]},
         {"kind": "characters", "characters": ["ab"], "line_end": "eos"},

@@ -14,16 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recurra.data.dataset import Dataset
+from recurra.data.files import read_bytes
+from recurra.data.held_out import drawn_tenth
 from recurra.data.notes import Notes, NoteSequences, note_sequences, parse_notes
-from recurra.data.text import TextConfig, default_text, digest, read_bytes, read_files
+from recurra.data.text import TextConfig, default_text, digest_of, read_files
 from recurra.data.vocabularies import Vocabularies, build_vocabulary
 from recurra.data.vocabulary import Vocabulary
 from recurra.errors import ConfigError, DataError
 
-HELD_OUT = "the held-out last tenth of the training text"
+HELD_OUT = "the held-out tenth of the training text"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tokens:
     """A text as ids.
 
@@ -38,6 +40,10 @@ class Tokens:
     offsets: NDArray[np.int64] | None
     characters: int
 
+    def __repr__(self) -> str:
+        lines = "" if self.offsets is None else f" in {len(self.offsets) - 1:,} lines"
+        return f"Tokens({self.tokens:,} tokens{lines})"
+
     @property
     def tokens(self) -> int:
         """The number of ids N."""
@@ -50,9 +56,9 @@ Split = Tokens | NoteSequences
 def load_corpus(config: TextConfig, vocabularies: Vocabularies | None = None) -> Dataset[Split]:
     """Read every configured file, build the vocabulary `text` (unless it is given), and encode.
 
-    Without validation files the last tenth is held out before the vocabulary is built: of the characters or
-    bytes of a continuous text, `text[int(0.9 n):]`; elsewhere from the next line start on; of note files, the
-    last tenth of the sequences.
+    Without validation files a tenth is held out before the vocabulary is built. Of lines and of note sequences it is
+    drawn at random, with the digest of what was drawn, or, under `hold_out: end`, the last ones. Of the characters or
+    bytes of a continuous text it is `text[int(0.9 n):]`; of its words or subwords what follows the next line start.
 
     Raises:
         ConfigError: the given vocabulary is of another kind than the configuration's.
@@ -69,6 +75,8 @@ def load_corpus(config: TextConfig, vocabularies: Vocabularies | None = None) ->
         valid, digests["valid"] = read_files(config.valid, config)
     else:
         train, valid = _hold_out(train, config)
+        if config.draws_lines:
+            digests["valid"] = digest_of([_bytes_of(valid)])
     if vocabularies is None:
         vocabularies = Vocabularies({"text": _vocabulary_of(train, config)})
     vocabulary, test = vocabularies["text"], None
@@ -139,14 +147,40 @@ def _training_text(config: TextConfig) -> tuple[str | bytes, dict[str, str]]:
     }
 
 
+def _bytes_of(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+
+
 def _hold_out(text: str | bytes, config: TextConfig) -> tuple[str | bytes, str | bytes]:
-    """The text without, and with nothing but, its last tenth."""
+    """The text without, and with nothing but, the tenth that is held out."""
+    if config.draws_lines:
+        return _draw_lines(text)
     cut = int(len(text) * 0.9)
     if config.layout == "lines" or config.vocabulary in ("words", "subwords"):
         cut = _line_start(text, cut) or (0 if config.layout == "lines" else _word_start(text, cut))
     if not 0 < cut < len(text):
         raise DataError("the training text is too short to hold out its last tenth. Pass --data.valid FILE.")
     return text[:cut], text[cut:]
+
+
+def _draw_lines(text: str | bytes) -> tuple[str | bytes, str | bytes]:
+    """The lines without, and with nothing but, a tenth of them drawn at random; both keep their order."""
+    # Latin-1 gives every byte one character, so the same lines serve bytes.
+    decoded = text if isinstance(text, str) else text.decode("latin-1")
+    lines = decoded.removesuffix("\n").split("\n")
+    held_out = drawn_tenth(lines).tolist()
+    valid, train = (
+        "".join(f"{line}\n" for line, drawn in zip(lines, held_out, strict=True) if drawn is wanted)
+        for wanted in (True, False)
+    )
+    if not train or not valid:
+        raise DataError(
+            "the training text has too few lines that are not empty to hold out a tenth of them. "
+            "Pass --data.valid FILE."
+        )
+    if isinstance(text, str):
+        return train, valid
+    return train.encode("latin-1"), valid.encode("latin-1")
 
 
 def _line_start(text: str | bytes, near: int) -> int:
@@ -168,11 +202,12 @@ def _note_corpus(config: TextConfig, vocabularies: Vocabularies) -> Dataset[Spli
     notes = vocabularies["text"]
     assert isinstance(notes, Notes)  # as its kind says
     given = {"train": config.train, "valid": config.valid, "test": config.test}
+    contents = {split: [read_bytes(path) for path in paths] for split, paths in given.items()}
     values = {
-        split: [(parse_notes(read_bytes(path), path), path) for path in paths]
+        split: [(parse_notes(data, path), path) for data, path in zip(contents[split], paths, strict=True)]
         for split, paths in given.items()
     }
-    digests = {split: digest(paths) for split, paths in given.items() if paths}
+    digests = {split: digest_of(contents[split]) for split, paths in given.items() if paths}
     for split in ("valid", "test"):
         # The usual file holds all three splits.
         if not values[split] and all(
@@ -183,12 +218,27 @@ def _note_corpus(config: TextConfig, vocabularies: Vocabularies) -> Dataset[Spli
     if values["valid"]:
         valid = _joined(values["valid"], "valid", notes)
     else:
-        cut = int(len(train.sequences) * 0.9)
-        train, valid = NoteSequences(train.sequences[:cut]), NoteSequences(train.sequences[cut:])
-        if not train.tokens or not valid.tokens:
-            raise DataError("too few note sequences to hold out the last tenth. Pass --data.valid FILE.")
+        train, valid = _hold_out_sequences(train.sequences, config)
+        if config.draws_lines:
+            digests["valid"] = digest_of([one.tobytes() for one in valid.sequences])
     test = _joined(values["test"], "test", notes) if values["test"] else None
     return Dataset(train, valid, test, vocabularies, digests)
+
+
+def _hold_out_sequences(
+    sequences: Sequence[NDArray[np.uint8]], config: TextConfig
+) -> tuple[NoteSequences, NoteSequences]:
+    """The sequences without, and with nothing but, the tenth that is held out."""
+    held_out = np.arange(len(sequences)) >= int(len(sequences) * 0.9)
+    if config.draws_lines:
+        held_out = drawn_tenth([one.tobytes() for one in sequences])
+    train, valid = (
+        NoteSequences([one for one, drawn in zip(sequences, held_out, strict=True) if drawn == wanted])
+        for wanted in (False, True)
+    )
+    if not train.tokens or not valid.tokens:
+        raise DataError("too few note sequences to hold out a tenth of them. Pass --data.valid FILE.")
+    return train, valid
 
 
 def _joined(values: Sequence[tuple[object, str]], split: str, vocabulary: Notes) -> NoteSequences:

@@ -18,7 +18,7 @@ class Dataset(Generic[AnySplit]):
         train, valid, test: the splits; test is None where none is configured.
         vocabularies: in whose ids the splits are, built from the training split only.
         digests: SHA-256 of the files' unpacked content, under `train`, and under `valid` and `test` where
-            files of their own were given.
+            files of their own were given; and of the lines drawn for validation, under `valid`.
     """
 
     train: AnySplit

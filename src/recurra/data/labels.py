@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recurra.data.rows import Rows
 from recurra.data.vocabulary import Ids, Vocabulary, by_falling_count, checked_symbols, text_of
-from recurra.errors import DataError, nearest
+from recurra.errors import DataError, nearest, quoted
 
 SHOWN = 5  # how many of the known names an error lists
 
@@ -63,7 +63,7 @@ class Labels(Vocabulary):
     def _unseen(self, name: str) -> str:
         known = ", ".join(self.symbols[:SHOWN]) + (", ..." if len(self) > SHOWN else "")
         return (
-            f"label {name!r}: expected one of the {len(self)} labels of the training data ({known})."
+            f"label {quoted(name)}: expected one of the {len(self)} labels of the training data ({known})."
             f"{nearest(name, self.symbols)}"
         )
 

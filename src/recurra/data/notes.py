@@ -17,9 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recurra.data.file_formats import check_plain
 from recurra.data.rows import Rows
 from recurra.data.vocabulary import Vocabulary, text_of
-from recurra.errors import DataError, RunError, ShapeError
+from recurra.errors import DataError, RunError, ShapeError, quoted
+
+EXAMPLE = "[[[60, 64], [62]]]"
+"""A sequence of two steps, of which the first sounds two notes, as a message shows it."""
 
 SPLITS = ("train", "valid", "test")
 
@@ -54,13 +58,15 @@ class Notes(Vocabulary):
 
     def _complaint(self, notes: Any) -> str:
         for note in notes if isinstance(notes, list | tuple | np.ndarray) else ():
-            whole = isinstance(note, int | np.integer) or (isinstance(note, float) and note.is_integer())
+            whole = (isinstance(note, int | np.integer) and not isinstance(note, bool)) or (
+                isinstance(note, float) and note.is_integer()
+            )
             if not whole:
-                return f"expected MIDI notes (whole numbers), got {str(note)[:40]!r}."
+                return f"expected MIDI notes (whole numbers), got {quoted(note)}."
             if note != -1 and note not in self._index:
                 outside = f"note {int(note)} lies outside {self.lowest}..{self.highest}."
                 return f"{outside} Transpose it, or widen --data.note_range."
-        return f"expected a list of MIDI notes, got {str(notes)[:40]!r}."
+        return f"expected a list of MIDI notes, got {quoted(notes)}."
 
     def encode_line(self, line: str | bytes) -> NDArray[np.uint8]:
         """The note sets `[T, V]` of a text: a step per line, MIDI notes separated by white space.
@@ -74,7 +80,7 @@ class Notes(Vocabulary):
             try:
                 notes = [int(word) for word in step.split()]
             except ValueError as error:
-                raise DataError(f"expected MIDI notes (whole numbers), got {step[:40]!r}.") from error
+                raise DataError(f"expected MIDI notes (whole numbers), got {quoted(step)}.") from error
             row[self.keys(notes)] = 1
         return rows
 
@@ -104,7 +110,7 @@ class Notes(Vocabulary):
         return cls(lowest, highest)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NoteSequences:
     """Sequences of note sets.
 
@@ -113,6 +119,9 @@ class NoteSequences:
     """
 
     sequences: list[NDArray[np.uint8]]
+
+    def __repr__(self) -> str:
+        return f"NoteSequences({len(self.sequences):,} sequences, {self.tokens:,} steps)"
 
     @property
     def tokens(self) -> int:
@@ -124,21 +133,28 @@ def parse_notes(data: bytes, name: str) -> Any:
     """The JSON value of a notes file; `name` stands in the error.
 
     Raises:
-        DataError: it is not JSON, or neither a list nor an object with one of train, valid and test.
+        DataError: it is packed or not JSON, or neither a list nor an object with one of train, valid and test.
     """
+    check_plain(data, name, "utf-16")  # JSON may be in it
     try:
         value = json.loads(data)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{name}, line {error.lineno}: not JSON ({error.msg} at column {error.colno})."
+            f"{name}, line {error.lineno}: not JSON ({error.msg} at column {error.colno}). "
+            f"Give lists such as {EXAMPLE}."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name}: not JSON ({error}).") from error
+        raise DataError(
+            f"{name}: not JSON that can be read ({error}). Give lists such as {EXAMPLE}."
+        ) from error
     if isinstance(value, dict) and any(split in value for split in SPLITS):
         return value
     if isinstance(value, list):
         return value
-    raise DataError(f"{name}: expected a list of sequences, or an object with train, valid and test.")
+    raise DataError(
+        f"{name}: expected a list of sequences, or an object with train, valid and test, got {quoted(value)}. "
+        f"Give lists such as {EXAMPLE}."
+    )
 
 
 def note_sequences(value: Any, split: str, vocabulary: Notes, name: str) -> NoteSequences:
@@ -150,14 +166,14 @@ def note_sequences(value: Any, split: str, vocabulary: Notes, name: str) -> Note
     where = f"{name}: {split}" if isinstance(value, dict) else f"{name}: sequences"
     if isinstance(value, dict):
         if split not in value:
-            raise DataError(f"{name}: expected the key {split!r}, got {', '.join(map(repr, value))}.")
+            raise DataError(f"{name}: expected the key {split!r}, got {quoted(list(value))}. Add it.")
         value = value[split]
     sequences = [
         _sequence(sequence, vocabulary, f"{where}[{index}]")
         for index, sequence in enumerate(_list(value, where))
     ]
     if not any(len(sequence) for sequence in sequences):
-        raise DataError(f"{where} holds no step; expected at least one.")
+        raise DataError(f"{where} holds no step; expected at least one, as in {EXAMPLE}.")
     return NoteSequences(sequences)
 
 
@@ -175,5 +191,5 @@ def _sequence(steps: Any, vocabulary: Notes, where: str) -> NDArray[np.uint8]:
 
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
-        raise DataError(f"{where}: expected a list, got {str(value)[:40]!r}.")
+        raise DataError(f"{where}: expected a list, got {quoted(value)}.")
     return value

@@ -39,7 +39,7 @@ class PairCounts:
     truncated: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pairs:
     """A split, as pairs for the loss and as unique sources for decoding.
 
@@ -74,6 +74,9 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def __repr__(self) -> str:
+        return f"Pairs({len(self):,} pairs, {len(self.source_text):,} different sources)"
 
     @property
     def tokens(self) -> int:

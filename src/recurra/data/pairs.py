@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from recurra.data.dataset import Dataset
 from recurra.data.pair_split import LongLines, Pairs, encode_pairs, no_pair
@@ -12,10 +11,11 @@ from recurra.data.parallel import Lines, hold_out, read_columns, read_parallel
 from recurra.data.pronunciation import pronunciations
 from recurra.data.text import check_encoding
 from recurra.data.vocabularies import Vocabularies
-from recurra.errors import ConfigError
+from recurra.errors import ConfigError, quoted
 from recurra.settings import check, setting
 
-Columns = Literal["source_target", "target_source"]
+COLUMNS_IN_OLDER_RUNS = {"source_target": None, "target_source": [2, 1]}
+"""What `columns` was in runs made before it named numbers."""
 
 SPLITS = ("train", "valid", "test")
 
@@ -24,7 +24,7 @@ SPLITS = ("train", "valid", "test")
 class PairConfig:
     """Which pairs of lines to learn from, and what one symbol of each side is.
 
-    Each split is given as files of two tab-separated columns, or as parallel files: line i of the target
+    Each split is given as files of tab-separated columns, or as parallel files: line i of the target
     translates line i of the source. Files may be gzip; several are joined in their order. White space at the
     ends of a line is dropped. A pair with an empty side is not learned from.
 
@@ -36,7 +36,8 @@ class PairConfig:
         valid_source, valid_target: parallel files to validate on.
         test: tab-separated files that `evaluate` scores; the default data bring their own.
         test_source, test_target: parallel files that `evaluate` scores.
-        columns: which column of a tab-separated file is the source and which the target.
+        columns: which columns of tab-separated files are the source and the target, counted from 1 (default: of
+            exactly two the first and the second); where they are named, others are ignored.
         encoding: the files' text encoding (any of Python's); a byte order mark is dropped.
         source_vocabulary, target_vocabulary: what one symbol is: a white-space separated word, a character, or
             a sentencepiece subword (default: words for files; the default data spell in characters and speak in
@@ -59,19 +60,19 @@ class PairConfig:
         ConfigError: a value is out of range or of another type, or two contradict each other.
     """
 
-    train: list[str] = setting([], files=True)
-    train_source: list[str] = setting([], files=True)
-    train_target: list[str] = setting([], files=True)
-    valid: list[str] = setting([], files=True)
+    train: list[str] = setting([], files=True, common=True)
+    train_source: list[str] = setting([], files=True, common=True)
+    train_target: list[str] = setting([], files=True, common=True)
+    valid: list[str] = setting([], files=True, common=True)
     valid_source: list[str] = setting([], files=True)
     valid_target: list[str] = setting([], files=True)
     test: list[str] = setting([], files=True)
     test_source: list[str] = setting([], files=True)
     test_target: list[str] = setting([], files=True)
-    columns: Columns = "source_target"
+    columns: list[int] | None = setting(None, at_least=1, expected="two column numbers from 1, such as 1 2")
     encoding: str = "utf-8"
-    source_vocabulary: PairVocabularyKind | None = None
-    target_vocabulary: PairVocabularyKind | None = None
+    source_vocabulary: PairVocabularyKind | None = setting(None, common=True)
+    target_vocabulary: PairVocabularyKind | None = setting(None, common=True)
     joint: bool = False
     minimum_count: int = setting(1, at_least=1)
     maximum_size: int | None = setting(None, at_least=3)
@@ -82,8 +83,14 @@ class PairConfig:
     held_out: float = setting(0.05, above=0, below=1)
 
     def __post_init__(self) -> None:
+        if isinstance(self.columns, str) and self.columns in COLUMNS_IN_OLDER_RUNS:
+            object.__setattr__(self, "columns", COLUMNS_IN_OLDER_RUNS[self.columns])
         check(self, "data")
         check_encoding(self.encoding)
+        if self.columns is not None and (len(self.columns) != 2 or len(set(self.columns)) != 2):
+            raise ConfigError(
+                f"data.columns: expected two different column numbers from 1, such as 1 2; got {quoted(self.columns)}."
+            )
         for split in SPLITS:
             self._check_files(split)
         self._check_contradictions()
@@ -113,9 +120,10 @@ class PairConfig:
                 f"data.subword_sampling: {self.subword_sampling} has nothing to draw from, as neither side is "
                 "made of subwords. Pass --data.source_vocabulary subwords, or leave it at 0."
             )
-        if self.columns != "source_target" and not (self.train or self.valid or self.test):
+        if self.columns is not None and not (self.train or self.valid or self.test):
+            first, second = self.columns
             raise ConfigError(
-                f"data.columns: {self.columns} has no tab-separated file to apply to. "
+                f"data.columns: {first} {second} has no tab-separated file to apply to. "
                 "Pass --data.train FILE.tsv, or leave it out."
             )
 
@@ -184,7 +192,7 @@ def read_split(config: PairConfig, split: str) -> Lines | None:
     """
     columns, source, target = config.files(split)
     if columns:
-        return read_columns(columns, config.encoding, config.columns == "target_source")
+        return read_columns(columns, config.encoding, config.columns)
     return read_parallel(source, target, config.encoding, f"data.{split}") if source else None
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recurra.data.text import decode_text, digest_of, read_bytes
-from recurra.errors import DataError
+from recurra.data.files import read_bytes, shown_path
+from recurra.data.held_out import SEED
+from recurra.data.line_ends import split_lines
+from recurra.data.text import decode_text, digest_of
+from recurra.errors import DataError, quoted
 
-HELD_OUT_SEED = 20150119  # fixed, so that every run of the same files holds out the same sources
 MISALIGNED_NATS = 3.0  # how much better the lines' lengths must agree before a place is named
 
 
@@ -60,11 +62,13 @@ def read_parallel(
         read = [read_bytes(path) for path in pair]
         contents += read
         source, target = (
-            _lines(decode_text(data, encoding, path)) for data, path in zip(read, pair, strict=True)
+            _lines(decode_text(data, encoding, shown_path(path)))
+            for data, path in zip(read, pair, strict=True)
         )
         if len(source) != len(target):
+            left, right = map(shown_path, pair)
             raise DataError(
-                f"{option}_source {pair[0]} has {len(source)} lines and {option}_target {pair[1]} has "
+                f"{option}_source {left} has {len(source)} lines and {option}_target {right} has "
                 f"{len(target)}; expected as many of each.{_where(source, target)} Fix or align the files."
             )
         sides[0].extend(source)
@@ -72,26 +76,47 @@ def read_parallel(
     return Lines(*sides, digest_of(contents), ", ".join([*sources, *targets]))
 
 
-def read_columns(paths: Sequence[str], encoding: str, target_first: bool = False) -> Lines:
-    """The two columns of tab-separated files, joined in order; an empty line is a pair of empty sides.
+def read_columns(paths: Sequence[str], encoding: str, columns: Sequence[int] | None = None) -> Lines:
+    """Two columns of tab-separated files, joined in order; an empty line is a pair of empty sides.
+
+    Args:
+        paths: the files.
+        encoding: of their text.
+        columns: which ones are the source and the target, counted from 1; None: there are exactly two.
 
     Raises:
-        DataError: a file cannot be read, or a line has not exactly one tab.
+        DataError: a file cannot be read, or a line has too few columns or, where none are named, too many.
     """
     contents = [read_bytes(path) for path in paths]
-    columns: tuple[list[str], list[str]] = [], []
+    sides: tuple[list[str], list[str]] = [], []
+    source, target = columns or (1, 2)
     for data, path in zip(contents, paths, strict=True):
-        for number, line in enumerate(decode_text(data, encoding, path).removesuffix("\n").split("\n"), 1):
-            first, _, second = line.partition("\t")
-            if line.count("\t") != 1 and line.strip():
-                raise DataError(
-                    f"{path}, line {number}: expected two columns with one tab between them, got "
-                    f"{line.count(chr(9)) + 1} ({line[:40]!r}). Cut the file to its source and target columns."
-                )
-            columns[0].append(first.strip())
-            columns[1].append(second.strip())
-    source, target = columns[::-1] if target_first else columns
-    return Lines(source, target, digest_of(contents), ", ".join(paths))
+        name = shown_path(path)
+        for number, line in enumerate(split_lines(decode_text(data, encoding, name)), 1):
+            parts = line.split("\t")
+            count = len(parts)
+            if not line.strip():
+                parts = [""] * max(source, target)
+            elif count < max(source, target) or (columns is None and count > 2):
+                raise _wrong_columns(f"{name}, line {number}", count, line, columns)
+            sides[0].append(parts[source - 1].strip())
+            sides[1].append(parts[target - 1].strip())
+    return Lines(*sides, digest_of(contents), ", ".join(map(shown_path, paths)))
+
+
+def _wrong_columns(where: str, count: int, line: str, columns: Sequence[int] | None) -> DataError:
+    got = f"got {count} ({quoted(line[:40])})"
+    if columns is not None:
+        return DataError(
+            f"{where}: expected at least {max(columns)} columns with tabs between them, as --data.columns names them; "
+            f"{got}."
+        )
+    remedy = (
+        "If two of them are the source and the target, name them: --data.columns 1 2."
+        if count > 2
+        else "Write the source, a tab, and the target."
+    )
+    return DataError(f"{where}: expected two columns with one tab between them, {got}. {remedy}")
 
 
 def hold_out(lines: Lines, parts: int, share: float) -> list[Lines]:
@@ -114,7 +139,7 @@ def hold_out(lines: Lines, parts: int, share: float) -> list[Lines]:
             f"{lines.name}: {len(numbers)} unique sources are too few to hold out a share of {share:g}. "
             "Pass --data.valid FILE.tsv, or another --data.held_out."
         )
-    order = np.random.default_rng(HELD_OUT_SEED).permutation(len(numbers))
+    order = np.random.default_rng(SEED).permutation(len(numbers))
     part = np.zeros(len(numbers) + 1, np.int64)  # the last entry serves the pairs with an empty side
     for index in range(parts):
         part[order[index * size : (index + 1) * size]] = index + 1
@@ -122,7 +147,7 @@ def hold_out(lines: Lines, parts: int, share: float) -> list[Lines]:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.removesuffix("\n").split("\n")]
+    return [line.strip() for line in split_lines(text)]
 
 
 def _where(source: list[str], target: list[str]) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+import itertools
+import string
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,29 @@ from numpy.typing import NDArray
 
 from recurra.data.rows import Rows
 from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, encode_by_blocks, text_of
-from recurra.durable import write_atomic
-from recurra.errors import ConfigError, DataError, RunError
+from recurra.durable import read_plain, write_atomic
+from recurra.errors import ConfigError, DataError, RunError, quoted
 
 SUBWORD_FILE_NAME = "subword.model"
+LARGEST = 1 << 26
+"""Of a subword model, in bytes."""
+
+LONGEST = 1 << 12
+"""The maximum length in characters of what is given to sentencepiece at once to learn from.
+
+Its trainer leaves longer sentences out without a word where it is not told to take them, and where it is, its time
+grows with the square of the length, and its numbers overflow on words of tens of thousands.
+"""
+
+RESERVED = "\u2585\x1f"
+"""Characters that sentencepiece's trainer keeps for itself; those that a text has are subwords by themselves."""
 
 
 class Subwords(Vocabulary):
     """Subwords of a sentencepiece unigram model (Kudo 2018), text taken without normalisation.
+
+    Text of known characters comes back from its ids as it was, but for U+2581, which comes back as a space, for which
+    sentencepiece writes it.
 
     Args:
         model: the serialised sentencepiece model; its id 0 is EOS and its id 1 UNK.
@@ -55,30 +72,32 @@ class Subwords(Vocabulary):
             raise DataError(
                 "the vocabulary would hold only <eos> and <unk>: the text is white space. Give another."
             )
-        model = io.BytesIO()
+        model, (eos, unk) = io.BytesIO(), _control_pieces(text)
         try:
             trainer.train(
-                sentence_iterator=(line for line in text.split("\n") if line),
+                sentence_iterator=_sentences(text),
                 model_writer=model,
                 vocab_size=size,
                 hard_vocab_limit=False,
                 character_coverage=1.0,
                 normalization_rule_name="identity",
                 remove_extra_whitespaces=False,
-                max_sentence_length=1 << 20,
+                max_sentence_length=4 * LONGEST,  # in bytes
+                user_defined_symbols=[character for character in RESERVED if character in text],
                 num_threads=1,  # the pieces then do not depend on the machine
                 eos_id=0,
-                eos_piece=EOS,
+                eos_piece=eos,
                 unk_id=1,
-                unk_piece=UNK,
+                unk_piece=unk,
                 unk_surface="\ufffd",
                 bos_id=-1,
                 minloglevel=2,
             )
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
+            reason = quoted(" ".join(str(error).split()))[1:-1]
             raise ConfigError(f"data.subword_size: {size} does not suit this text ({reason}).") from error
-        return cls(model.getvalue())
+        serialised = model.getvalue()
+        return cls(serialised.replace(eos.encode(), EOS.encode()).replace(unk.encode(), UNK.encode()))
 
     def encode_line(self, line: str | bytes) -> Ids:
         """The ids `[T]` (int64) of a piece of text, the most probable segmentation of each line."""
@@ -127,7 +146,7 @@ class Subwords(Vocabulary):
         """The vocabulary of the model beside `path`."""
         file = path.with_name(SUBWORD_FILE_NAME)
         try:
-            model = file.read_bytes()
+            model = read_plain(file, LARGEST)
         except OSError as error:
             raise RunError(
                 f"{file}: cannot be read ({error.strerror}); expected the run's subword model."
@@ -136,11 +155,53 @@ class Subwords(Vocabulary):
             raise RunError(f"{file}: damaged or foreign; its digest is not the one in {path.name}.")
         try:
             vocabulary = cls(model) if model else None
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # ValueError: a subword that is no UTF-8
             raise RunError(f"{file}: damaged; expected a sentencepiece model.") from error
         if vocabulary is None or vocabulary.symbols[:2] != [EOS, UNK]:
             raise RunError(f"{file}: damaged or foreign; expected {EOS} as id 0 and {UNK} as id 1.")
         return vocabulary
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The lines of a text in pieces that the trainer takes, so that all of it counts.
+
+    Nothing that it learns spans a space, so they are cut there; only a word of more than `LONGEST` characters is cut
+    itself.
+    """
+    apart = str.maketrans(dict.fromkeys(RESERVED, "\n"))
+    for line in text.split("\n"):
+        for part in line.translate(apart).split("\n"):
+            words = part.split(" ")
+            if max(map(len, words)) > LONGEST:
+                part = " ".join(map(_in_pieces, words))
+            for piece in part.split("\n"):
+                yield from _cut_at_spaces(piece)
+
+
+def _in_pieces(word: str) -> str:
+    """A word with a newline after each `LONGEST` characters."""
+    return "\n".join([word[begin : begin + LONGEST] for begin in range(0, len(word), LONGEST)])
+
+
+def _cut_at_spaces(line: str) -> Iterator[str]:
+    """A line in pieces of at most `LONGEST` characters; an empty one in none."""
+    begin = 0
+    while len(line) - begin > LONGEST:
+        end = line.rindex(" ", begin, begin + LONGEST + 1)
+        if begin < end:
+            yield line[begin:end]
+        begin = end + 1  # every piece begins as if a space were before it
+    if begin < len(line):
+        yield line[begin:]
+
+
+def _control_pieces(text: str) -> tuple[str, str]:
+    """Names of EOS and UNK that the text does not hold, as the trainer takes them out of it; as long as their own."""
+    if EOS not in text and UNK not in text:
+        return EOS, UNK
+    names = (f"<{''.join(letters)}>" for letters in itertools.product(string.ascii_letters, repeat=3))
+    free = itertools.islice((name for name in names if name not in text), 2)
+    return next(free, EOS), next(free, UNK)
 
 
 def _sentencepiece() -> Any:

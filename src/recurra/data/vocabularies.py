@@ -7,7 +7,6 @@ vocabulary that two names share.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,8 +25,8 @@ from recurra.data.vocabulary import (
     Words,
     text_of,
 )
-from recurra.durable import flush_folder
-from recurra.errors import ConfigError, RunError
+from recurra.durable import flush_folder, load_json, read_plain
+from recurra.errors import ConfigError, RunError, quoted
 
 KINDS: dict[str, type[Vocabulary]] = {
     vocabulary.kind: vocabulary for vocabulary in (Words, Characters, Bytes, Subwords, Notes, Labels)
@@ -35,6 +34,8 @@ KINDS: dict[str, type[Vocabulary]] = {
 """The name of a kind in `vocabulary.json` -> its class."""
 
 FOLDER = "vocabularies"
+LARGEST = 1 << 28
+"""Of a vocabulary's file, in bytes."""
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LINES = ("source", "target")
 """The names whose vocabularies must be able to end a line."""
@@ -68,6 +69,13 @@ class Vocabularies(Mapping[str, Vocabulary]):
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def sizes(self) -> list[str]:
+        """The name, size and kind of each, in words."""
+        return [f"{name}: {len(one)} {one.kind}" for name, one in self.items()]
+
+    def __repr__(self) -> str:
+        return f"Vocabularies({', '.join(self.sizes())})"
 
     def joint(self, a: str, b: str) -> bool:
         """Whether two names share one vocabulary."""
@@ -133,16 +141,17 @@ def load_vocabulary(folder: str | Path) -> Vocabulary:
     """
     path = Path(folder) / FILE_NAME
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(read_plain(path, LARGEST))
     except FileNotFoundError as error:
         raise RunError(f"{path}: no such file; expected a vocabulary. Is {folder} a run?") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: damaged; expected the JSON of a vocabulary ({error}).") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{path}: damaged; expected the JSON of a vocabulary ({reason}).") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RunError(f"{path}: foreign; expected a JSON object whose format is {FORMAT!r}.")
     kind = content.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise RunError(f"{path}: damaged; expected kind to be one of {', '.join(KINDS)}, got {kind!r}.")
+        raise RunError(f"{path}: damaged; expected kind to be one of {', '.join(KINDS)}, got {quoted(kind)}.")
     return KINDS[kind].restore(content, path)
 
 

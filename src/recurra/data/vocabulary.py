@@ -23,14 +23,13 @@ from numpy.typing import NDArray
 
 from recurra.data.rows import Rows, offsets_of
 from recurra.durable import write_atomic
-from recurra.errors import ConfigError, DataError, RunError, ShapeError
+from recurra.errors import ConfigError, DataError, RunError, ShapeError, quoted
 
 EOS, UNK = "<eos>", "<unk>"
 FILE_NAME = "vocabulary.json"
 FORMAT = "recurra.vocabulary/1"
-BLOCK = (
-    1 << 18
-)  # characters taken at a time, so that few words are held at once, and those in the processor's cache
+SURROGATE = re.compile("[\ud800-\udfff]")
+BLOCK = 1 << 18  # characters at a time, so that few words are held at once, in the processor's cache
 
 LineEnd = Literal["newline", "eos"]
 Ids = NDArray[np.int64]
@@ -45,9 +44,11 @@ class Vocabulary(ABC):
         eos_id: the id that ends a line (EOS, or the newline); None where there is none.
         unk_id: the id of UNK; None where nothing is unknown.
         symbols: a printable label for each id.
+        reads_bytes: texts are bytes, and lines are their bytes, in no encoding.
     """
 
     kind: ClassVar[str]
+    reads_bytes: ClassVar[bool] = False
     unit: str
     eos_id: int | None
     unk_id: int | None
@@ -56,6 +57,10 @@ class Vocabulary(ABC):
 
     def __len__(self) -> int:
         return len(self.symbols)
+
+    def __repr__(self) -> str:
+        first = ", ".join(map(repr, self.symbols[:6]))
+        return f"{type(self).__name__}({len(self)} symbols: {first}{', ...' if len(self) > 6 else ''})"
 
     @abstractmethod
     def encode_line(self, line: str | bytes) -> NDArray[Any]:
@@ -182,7 +187,11 @@ class Words(Vocabulary):
     @classmethod
     def restore(cls, content: dict[str, Any], path: Path) -> Words:
         """The vocabulary of these words."""
-        return cls(checked_symbols(content, "words", path, {UNK}))
+        words = checked_symbols(content, "words", path, {UNK})
+        for word in words:
+            if word.split() != [word]:
+                raise RunError(f"{path}: damaged; expected words without white space, got {quoted(word)}.")
+        return cls(words)
 
 
 class Characters(Vocabulary):
@@ -268,6 +277,7 @@ class Bytes(Vocabulary):
     """
 
     kind = "bytes"
+    reads_bytes = True
     unk_id = None
 
     def __init__(self, line_end: LineEnd = "newline") -> None:
@@ -292,9 +302,12 @@ class Bytes(Vocabulary):
 
     def decode(self, ids: Iterable[int] | NDArray[Any]) -> str:
         r"""The text of ids `[T]`, read as UTF-8; bytes that are not become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def decode_bytes(self, ids: Iterable[int] | NDArray[Any]) -> bytes:
+        r"""The bytes of ids `[T]`; `eos_id` gives `\n`."""
         array = self._checked(ids)
-        array = np.where(array == self.eos_id, ord("\n"), array)
-        return array.astype(np.uint8).tobytes().decode("utf-8", errors="replace")
+        return np.where(array == self.eos_id, ord("\n"), array).astype(np.uint8).tobytes()
 
     def content(self) -> dict[str, Any]:
         """What ends a line."""
@@ -332,6 +345,11 @@ def checked_symbols(content: dict[str, Any], key: str, path: Path, reserved: set
     symbols = content.get(key)
     if not isinstance(symbols, list) or not symbols or not all(isinstance(symbol, str) for symbol in symbols):
         raise RunError(f"{path}: damaged; expected `{key}` to be a list of strings.")
+    for symbol in symbols:
+        if SURROGATE.search(symbol):
+            raise RunError(
+                f"{path}: damaged; expected text in `{key}`, got the lone surrogate {quoted(symbol)}."
+            )
     if len(set(symbols)) != len(symbols) or reserved.intersection(symbols):
         without = f", without {sorted(reserved)}" if reserved else ""
         raise RunError(f"{path}: damaged; expected every symbol of `{key}` once{without}.")
@@ -389,7 +407,7 @@ def _json(content: dict[str, Any]) -> str:
 def _checked_line_end(content: dict[str, Any], path: Path) -> LineEnd:
     if content.get("line_end") not in ("newline", "eos"):
         raise RunError(
-            f"{path}: damaged; expected line_end to be newline or eos, got {content.get('line_end')!r}."
+            f"{path}: damaged; expected line_end to be newline or eos, got {quoted(content.get('line_end'))}."
         )
     line_end: LineEnd = content["line_end"]
     return line_end
