@@ -87,7 +87,7 @@ def test_states_that_do_not_fit_are_refused_and_never_broadcast(bidirectional):
         ({"residual": True}, ConfigError, "residual"),
         ({"hidden_size": [4, 5], "residual": True}, ConfigError, "equally wide"),
         ({"bidirectional": True, "stateful": True}, ConfigError, "needs the whole sequence"),
-        ({"cell": "lstm"}, CellError, "cell: expected"),
+        ({"cell": "lsmt"}, ConfigError, "cell: expected"),
         ({"cell": torch.nn.LSTMCell}, CellError, "cell: expected"),
     ],
 )

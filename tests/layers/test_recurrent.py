@@ -8,7 +8,7 @@ from torch import Tensor
 
 import cases
 import oracle
-from recurra import Cell, Recurrent, State, StateError
+from recurra import Cell, ConfigError, Recurrent, Regularisation, State, StateError
 from recurra.cells import CELLS, Elman
 
 INPUT, HIDDEN, BATCH, TIME = 3, 5, 4, 7
@@ -398,3 +398,50 @@ def test_second_derivatives_on_the_reference():
     (first,) = torch.autograd.grad(rnn(x)[0].square().sum(), x, create_graph=True)
     first.square().sum().backward()
     assert x.grad.any()
+
+
+# --- by name, and as it is shown ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_built_in_cell_is_taken_by_its_name(name):
+    rnn = Recurrent(name, INPUT, HIDDEN)
+    assert type(rnn.cells[0][0]) is CELLS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("LSTM", r"got 'LSTM'\. Did you mean 'lstm'\?"),
+        ("GRUResetAfter", r"Did you mean 'gru_reset_after'\?"),
+        ("lstmm", r"one of elman, .*slstm; got 'lstmm'\. Did you mean 'lstm'\?"),
+        ("", "one of elman, .*; got ''"),
+        ("mine.py:Mine", "got 'mine.py:Mine'; in Python import the class"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(name, hint):
+    with pytest.raises(ConfigError, match=hint) as error:
+        Recurrent(name, INPUT, HIDDEN)
+    assert len(str(error.value)) < 500
+
+
+def test_it_shows_what_differs_from_the_defaults():
+    plain = repr(Recurrent("lstm", INPUT, HIDDEN))
+    assert plain.splitlines()[1] == "  LSTM, 3, [5]"
+    assert "LSTM(3, 5)" in plain
+    shown = repr(
+        Recurrent(
+            "gru",
+            INPUT,
+            [5, 5],
+            bidirectional=True,
+            dropout=0.25,
+            residual=True,
+            chunk=4,
+            backend="reference",
+            regularisation=Regularisation(zoneout=0.125),
+        )
+    )
+    assert shown.splitlines()[1] == (
+        "  GRU, 3, [5, 5], bidirectional=True, dropout=0.25, chunk=4, backend='reference', residual=True, zoneout=0.125"
+    )

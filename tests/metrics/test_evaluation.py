@@ -51,3 +51,14 @@ def test_tables_and_notes_stay_out_of_the_figures():
     full = evaluation(tables={"outputs": table}, notes=["100 hypotheses are tokenised"])
     assert full.tables["outputs"].rows[1] == ["", "it"]
     assert full.as_dict() == evaluation().as_dict()
+
+
+def test_unknown_tokens_are_counted_and_noted_where_there_are_some():
+    none, some = evaluation().with_unknown(0), evaluation(notes=["other"]).with_unknown(2)
+    assert (none.counts["unknown"], none.notes) == (0, [])
+    assert list(some.all_figures())[:4] == ["loss", "tokens", "characters", "unknown"]
+    assert some.notes == [
+        "other",
+        "2 of 7 symbols (28.6 %) are unknown to the vocabulary; each costs what <unk> does, so compare costs only over "
+        "the same symbols.",
+    ]

@@ -147,3 +147,21 @@ def test_initial_bias_is_by_gate_and_changes_nothing_else():
         cells("lstm", {"forgett": 0})
     with pytest.raises(ConfigError, match=r"model.initial_bias: expected a number for 'forget', got '0'"):
         cells("lstm", {"forget": "0"})
+
+
+@pytest.mark.parametrize(
+    ("options", "read", "written"),
+    [
+        ({}, "input: embedding [11, 5]", "output layer: 9 -> 11"),
+        ({"input": "one_hot", "dropout": 0.5}, "input: one-hot, 11", "output layer: 9 -> 11, dropout=0.5"),
+        (
+            {"tied": True, "embedding_size": 9},
+            "input: embedding [11, 9]",
+            "output layer: 9 -> 11, tied to the embedding",
+        ),
+    ],
+)
+def test_it_shows_every_layer(options, read, written):
+    lines = [line.strip() for line in repr(model(**options)).splitlines()]
+    assert lines[1:4] == [read, written, "(rnn): Recurrent("]
+    assert any(line.endswith(f"LSTM({model(**options).rnn.input_size}, 9)") for line in lines)

@@ -12,7 +12,7 @@ from recurra.models.language_model_config import LanguageModelConfig
     ("options", "says"),
     [
         ({"hidden_size": [5, 0]}, r"model\.hidden_size: expected whole numbers of at least 1, got \[5, 0\]"),
-        ({"num_layers": 0}, r"model\.num_layers: expected a whole number of at least 1, got 0"),
+        ({"num_layers": 0}, r"model\.num_layers: expected a whole number from 1 to 1000, got 0"),
         ({"embedding_size": True}, r"model\.embedding_size: .* got True"),
         ({"dropout": 1}, r"model\.dropout: expected a probability in \[0, 1\), got 1"),
         ({"sampled_softmax": 0}, r"model\.sampled_softmax: .* at least 1, got 0"),
@@ -23,7 +23,7 @@ from recurra.models.language_model_config import LanguageModelConfig
         ),
         ({"initial_bias": 0.5}, r"model\.initial_bias: expected a mapping of names to numbers, got 0\.5"),
         ({"residual": 1}, r"model\.residual: expected true or false, got 1"),
-        ({"cell": None}, r"model\.cell: expected text, got None"),
+        ({"cell": None}, r"model\.cell: expected the name of a built-in cell.*, got None"),
         ({"tied": True, "input": "one_hot"}, r"model\.tied: there is no embedding"),
         ({"tied": True, "embedding_size": 5, "hidden_size": [5, 7]}, r"5 wide and the last layer 7.* 7\."),
     ],

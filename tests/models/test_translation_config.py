@@ -13,7 +13,7 @@ from recurra.models.translation_config import EncoderDecoderConfig
     ("options", "says"),
     [
         ({"hidden_size": 0}, r"model\.hidden_size: expected a whole number of at least 1, got 0"),
-        ({"num_layers": True}, r"model\.num_layers: expected a whole number of at least 1, got True"),
+        ({"num_layers": True}, r"model\.num_layers: expected a whole number from 1 to 1000, got True"),
         ({"embedding_size": 2.5}, r"model\.embedding_size: .* got 2\.5"),
         ({"encoder_hidden_size": 0}, r"model\.encoder_hidden_size: .* got 0"),
         ({"encoder_layers": -1}, r"model\.encoder_layers: .* got -1"),

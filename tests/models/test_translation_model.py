@@ -75,3 +75,24 @@ def test_parameters_start_as_they_are_said_to(build):
         assert 0.9 < vectors.std() < 1.1
         assert 0.9 < network.source_vectors(torch.arange(translators.SOURCES)).std() < 1.1
         assert not network.output_bias.any()
+
+
+@both
+def test_it_shows_both_ends(build):
+    lines = [line.strip() for line in repr(build()).splitlines()]
+    none = build()
+    width, features = none.target_embedding.shape[1], none.output_layer[0].shape[1]
+    assert lines[1:4] == [
+        f"source embedding: [{translators.SOURCES}, {width}]",
+        f"target embedding: [{translators.TARGETS}, {width}]",
+        f"output layer: {features} -> {translators.TARGETS}",
+    ]
+    tied = [line.strip() for line in repr(build(joint=True, tied="all")).splitlines()]
+    assert tied[1] == "source embedding: the target's"
+    assert tied[3].endswith("tied to the target's embedding")
+
+
+def test_attention_is_shown_with_its_widths():
+    shown = repr(translators.model(attention="bahdanau", energy="additive", attention_size=6))
+    assert "(attention): Attention(additive, keys " in shown
+    assert "attention: bahdanau, dropout=" in shown

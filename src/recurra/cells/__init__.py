@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers
         MinimalGatedUnit as MinimalGatedUnit,
         SimplifiedGRU as SimplifiedGRU,
     )
-    from recurra.cells.lookup import resolve as resolve
+    from recurra.cells.lookup import built_in as built_in, resolve as resolve
     from recurra.cells.lstm import (
         LSTM as LSTM,
         CoupledLSTM as CoupledLSTM,
@@ -33,7 +33,7 @@ _HOMES = {class_name: module for module, class_name in NAMES.values()} | homes(
     {
         "recurra.cells.builtin": ("CELLS",),
         "recurra.cells.cell": ("Cell",),
-        "recurra.cells.lookup": ("resolve",),
+        "recurra.cells.lookup": ("built_in", "resolve"),
         "recurra.cells.names": ("is_path",),
         "recurra.cells.program": ("Program",),
         "recurra.cells.variants": ("with_initial_bias",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from recurra.errors import nearest
+
 NAMES: dict[str, tuple[str, str]] = {
     "elman": ("recurra.cells.elman", "Elman"),
     "relu_elman": ("recurra.cells.elman", "ReluElman"),
@@ -20,6 +22,17 @@ NAMES: dict[str, tuple[str, str]] = {
     "slstm": ("recurra.cells.slstm", "SLSTM"),
 }
 """As in `--model.cell NAME` -> module and class."""
+
+
+EXPECTED = "the name of a built-in cell, such as lstm (recurra.train takes a class of your own as cell=)"
+"""What a configuration's `cell` is, in words."""
+
+
+def nearest_name(name: str) -> str:
+    """The built-in name most like a name, whatever its case, as " Did you mean 'x'?", or an empty string."""
+    classes = {class_name.lower(): known for known, (_, class_name) in NAMES.items()}
+    lower = name.lower()
+    return nearest(classes.get(lower, lower), NAMES)
 
 
 def is_path(name: str) -> bool:

@@ -20,6 +20,8 @@ class Decoding:
         stop: the id that ends a sample, or None to draw to the limit.
         forbid: ids that are never drawn; UNK, for example.
         text: the text of drawn ids `[T]` or note sets `[T, V]`, the prompt included where samples continue it.
+        data: the same as bytes, where the symbols are bytes; else None.
+        note: a line on what of the record the vocabulary does not know; empty where it knows all.
     """
 
     batch: Batch
@@ -27,3 +29,5 @@ class Decoding:
     stop: int | None
     forbid: tuple[int, ...]
     text: Callable[[Tensor], str]
+    data: Callable[[Tensor], bytes] | None = None
+    note: str = ""

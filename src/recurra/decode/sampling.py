@@ -95,11 +95,12 @@ def sample(
         ShapeError: the prompt does not fit the model's vocabulary.
     """
     prompted = _Prompted(stepper, config, prompt, stop, tuple(forbid))
-    sources = _sources(prompted, n)
+    check_number("n", n, at_least=1)
+    total = n * prompted.step.log_probs.shape[0]
 
     def groups() -> Iterator[Sample]:
-        for begin in range(0, len(sources), ROWS_AT_ONCE):
-            group = sources[begin : begin + ROWS_AT_ONCE]
+        for begin in range(0, total, ROWS_AT_ONCE):
+            group = [number // n for number in range(begin, min(begin + ROWS_AT_ONCE, total))]
             yield from _collect(prompted.draw(group, first_number + begin), first_number + begin, len(group))
 
     return groups()

@@ -84,6 +84,12 @@ class Attention(nn.Module):
         if is_drawing():
             self.reset_parameters()
 
+    def extra_repr(self) -> str:  # noqa: D102
+        key, query = self.key_weight, self.query_weight
+        width = "" if key is None else f", keys {key.shape[1]} -> {key.shape[0]}"
+        of_query = "" if query is None else f", queries {query.shape[1]} -> {query.shape[0]}"
+        return f"{self.energy}{width}{of_query}"
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Weights by Glorot; v uniform in ±1/√A, g = 1/√A, b = 0."""

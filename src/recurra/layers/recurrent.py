@@ -5,6 +5,8 @@ B batch, T time, I input, H hidden, D directions.
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.cells.cell import Cell
+from recurra.cells.lookup import built_in
 from recurra.cells.program import Program
 from recurra.contracts import DIRECTIONS, State, row_numbers
 from recurra.engine import Call, Layer, Options, Result, choose, run
@@ -41,7 +44,7 @@ class Recurrent(nn.Module):
     """A stack of recurrent layers over batches of sequences.
 
     Args:
-        cell: the class of the cell, built in or your own.
+        cell: the class of the cell, built in or your own; or the name of a built-in one, such as "lstm".
         input_size: width I of the inputs.
         hidden_size: width H of every layer, or a list with one width per layer.
         num_layers: depth; may be left out where `hidden_size` is a list.
@@ -63,7 +66,7 @@ class Recurrent(nn.Module):
 
     def __init__(
         self,
-        cell: type[Cell],
+        cell: type[Cell] | str,
         input_size: int,
         hidden_size: int | Sequence[int],
         num_layers: int = 1,
@@ -77,6 +80,7 @@ class Recurrent(nn.Module):
         residual: bool = False,
     ) -> None:
         super().__init__()
+        cell = built_in(cell) if isinstance(cell, str) else cell
         check_cell(cell)
         self.input_size = input_size
         self.hidden_sizes = widths(hidden_size, num_layers)
@@ -388,10 +392,17 @@ class Recurrent(nn.Module):
         return Unrolled(self)
 
     def extra_repr(self) -> str:  # noqa: D102
-        return (
-            f"{type(self._cell(0, 0)).__name__}, {self.input_size}, {list(self.hidden_sizes)}, "
-            f"bidirectional={self.bidirectional}, backend={self.backend!r}"
-        )
+        names = ("bidirectional", "dropout", "initial_state", "stateful", "chunk", "backend", "residual")
+        defaults = {name: one.default for name, one in inspect.signature(Recurrent).parameters.items()}
+        values = {name: getattr(self, name) for name in names}
+        said = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
+        rates = [
+            f"{field.name}={getattr(self.regularisation, field.name)!r}"
+            for field in dataclasses.fields(self.regularisation)
+            if getattr(self.regularisation, field.name)
+        ]
+        sizes = f"{self.input_size}, {list(self.hidden_sizes)}"
+        return ", ".join([type(self._cell(0, 0)).__name__, sizes, *said, *rates])
 
 
 def _usable(tensor: Tensor) -> Tensor:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from recurra.data.unknown import COMPARE, unknown_share
 from recurra.metrics.score import Score
+
+OUTPUTS = "outputs"
+"""The name of the table of sources, outputs and references, where an evaluation has one."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +21,14 @@ class Table:
     rows: Sequence[Sequence[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The loss of a model on some data, its scores, and the outputs that they were computed from.
 
     Attributes:
         loss: nats per token.
-        counts: by name: `tokens`, which the loss is the mean over, and `characters` where there are any.
+        counts: by name: `tokens`, which the loss is the mean over; `characters` where there are any; `unknown`, the
+            tokens that the vocabulary does not know, where there can be some.
         scores: by name.
         tables: outputs, references and the like, by name.
         notes: warnings about the scores, a line each.
@@ -36,6 +41,20 @@ class Evaluation:
     tables: Mapping[str, Table] = field(default_factory=dict)
     notes: Sequence[str] = ()
     best_by: str | None = None
+
+    def with_unknown(self, unknown: int) -> Evaluation:
+        """The same with the count of tokens that the vocabulary does not know, and a note where there are some."""
+        counts = {**self.counts, "unknown": unknown}
+        notes = [f"{unknown_share(unknown, self.tokens)}; {COMPARE}."] if unknown else []
+        return replace(self, counts=counts, notes=[*self.notes, *notes])
+
+    def __repr__(self) -> str:
+        """Its figures; what they were computed from is in `tables`."""
+        figures = [
+            f"{name}={value:,}" if isinstance(value, int) else f"{name}={value:.4g}"
+            for name, value in self.all_figures().items()
+        ]
+        return f"Evaluation({', '.join(figures)})"
 
     @property
     def tokens(self) -> int:

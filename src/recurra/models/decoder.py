@@ -100,6 +100,10 @@ class Decoder(nn.Module):
         nn.init.xavier_uniform_(self.readout.weight)
         nn.init.zeros_(self.readout.bias)
 
+    def extra_repr(self) -> str:  # noqa: D102
+        fed = ", input feeding" if self.input_feeding else ""
+        return f"attention: {self.wiring}{fed}, dropout={self.dropout}"
+
     @property
     def feeds_back(self) -> bool:
         """Whether a step's input depends on what the step before gave, so that it must go step by step."""

@@ -80,6 +80,15 @@ class LanguageModel(nn.Module):
         if is_drawing():
             self.reset_parameters()
 
+    def extra_repr(self) -> str:  # noqa: D102
+        embedding = self.embedding
+        read = (
+            f"one-hot, {self.vocabulary_size}" if embedding is None else f"embedding {list(embedding.shape)}"
+        )
+        weight, tied = self.output_layer[0], ", tied to the embedding" if self.output_weight is None else ""
+        dropped = f", dropout={self.dropout}" if self.dropout else ""
+        return f"input: {read}\noutput layer: {weight.shape[1]} -> {weight.shape[0]}{tied}{dropped}"
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Embedding normal with deviation 1/√E if tied, otherwise 1; output uniform in ±1/√H, its bias 0."""

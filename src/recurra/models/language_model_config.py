@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from recurra.cells.names import EXPECTED
 from recurra.errors import ConfigError
 from recurra.layers.names import InitialState
 from recurra.layers.regularisation import Regularisation
 from recurra.models.backends import backend_names
-from recurra.settings import check, probability, setting
+from recurra.settings import MOST_LAYERS, PROBABILITY, check, setting
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class LanguageModelConfig:
         backend: "auto", or the name of a backend.
     """
 
-    cell: str = "lstm"
-    hidden_size: int | list[int] = setting(256, at_least=1)
-    num_layers: int = setting(1, at_least=1)
+    cell: str = setting("lstm", expected=EXPECTED, common=True)
+    hidden_size: int | list[int] = setting(256, at_least=1, common=True)
+    num_layers: int = setting(1, at_least=1, at_most=MOST_LAYERS, common=True)
     input: Literal["embedding", "one_hot"] = "embedding"
     embedding_size: int = setting(64, at_least=1)
     tied: bool = False
-    dropout: float = probability()
+    dropout: float = setting(0.0, **PROBABILITY, common=True)
     sampled_softmax: int | None = setting(None, at_least=1)
     regularisation: Regularisation = field(default_factory=Regularisation)
     initial_state: InitialState = "zero"

@@ -9,11 +9,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
+from recurra.cells.names import EXPECTED
 from recurra.errors import ConfigError
 from recurra.layers.names import Energy
 from recurra.layers.regularisation import Regularisation
 from recurra.models.backends import backend_names
-from recurra.settings import check, probability, setting
+from recurra.settings import MOST_LAYERS, PROBABILITY, check, probability, setting
 
 Architecture = Literal["recurrent", "transformer"]
 Wiring = Literal["none", "bahdanau", "luong", "gnmt"]
@@ -80,22 +81,22 @@ class EncoderDecoderConfig:
     """
 
     architecture: Architecture = "recurrent"
-    cell: str = "lstm"
-    hidden_size: int = setting(256, at_least=1)
-    num_layers: int = setting(1, at_least=1)
+    cell: str = setting("lstm", expected=EXPECTED, common=True)
+    hidden_size: int = setting(256, at_least=1, common=True)
+    num_layers: int = setting(1, at_least=1, at_most=MOST_LAYERS)
     encoder_hidden_size: int | None = setting(None, at_least=1)
-    encoder_layers: int | None = setting(None, at_least=1)
+    encoder_layers: int | None = setting(None, at_least=1, at_most=MOST_LAYERS)
     bidirectional: bool = True
     embedding_size: int = setting(256, at_least=1)
     tied: Tied = "none"
     heads: int | None = setting(None, at_least=1)
     feedforward_size: int | None = setting(None, at_least=1)
-    attention: Wiring = "luong"
+    attention: Wiring = setting("luong", common=True)
     energy: Energy | None = None
     attention_size: int | None = setting(None, at_least=1)
     input_feeding: bool = False
     bridge: Bridge = "learned"
-    dropout: float = probability(0.2)
+    dropout: float = setting(0.2, **PROBABILITY, common=True)
     label_smoothing: float = probability(0.1)
     scheduled_sampling: float = setting(0.0, at_least=0, at_most=1, expected="a share in [0, 1]")
     regularisation: Regularisation = field(default_factory=Regularisation)

@@ -59,6 +59,19 @@ class TranslationModel(nn.Module, ABC):
         )
         self.output_bias = nn.Parameter(torch.empty(target_size))
 
+    def extra_repr(self) -> str:  # noqa: D102
+        target, source = self.target_embedding, self.source_embedding
+        read = "the target's" if source is None else f"{list(source.shape)}"
+        weight = target if self.output_weight is None else self.output_weight
+        tied = ", tied to the target's embedding" if self.output_weight is None else ""
+        return "\n".join(
+            [
+                f"source embedding: {read}",
+                f"target embedding: {list(target.shape)}",
+                f"output layer: {weight.shape[1]} -> {weight.shape[0]}{tied}",
+            ]
+        )
+
     def draw_weights(self) -> None:
         """Initial weights, unless others will be put in their place: what constructors end with."""
         if is_drawing():

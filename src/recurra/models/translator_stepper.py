@@ -23,7 +23,7 @@ FEWER = 0.75  # sources that are left are moved together once they are no more t
 
 
 @dataclass(frozen=True)
-class Rows:
+class SourceRows:
     """Which source each row translates, and where the row stands among those of its source.
 
     Attributes:
@@ -37,7 +37,7 @@ class Rows:
     depth: int
 
     @classmethod
-    def of(cls, sources: Tensor, count: int) -> Rows:
+    def of(cls, sources: Tensor, count: int) -> SourceRows:
         """The rows of sources `[R]`, each from 0 to `count` − 1, in any order."""
         counts = torch.bincount(sources, minlength=count)
         order = torch.argsort(sources, stable=True)
@@ -55,7 +55,7 @@ class TranslatorState:
     """
 
     carried: DecoderState
-    rows: Rows
+    rows: SourceRows
     memory: Memory | None
 
 
@@ -83,7 +83,7 @@ class TranslatorStepper:
         with evaluating(self._model):
             memory, carried = self._model.encode(self._source, self._lengths)
         count = self._source.shape[0]
-        rows = Rows.of(torch.arange(count, device=self._source.device), count)
+        rows = SourceRows.of(torch.arange(count, device=self._source.device), count)
         return self._next(torch.full_like(rows.sources, -1), TranslatorState(carried, rows, memory))
 
     @torch.no_grad()
@@ -96,12 +96,12 @@ class TranslatorStepper:
         sources, memory = state.rows.sources.index_select(0, rows), state.memory
         carried = state.carried.select(rows)
         if memory is None:
-            return TranslatorState(carried, Rows(sources, sources, 0), None)
+            return TranslatorState(carried, SourceRows(sources, sources, 0), None)
         count = memory.values.shape[0]
         left, where = torch.unique(sources, return_inverse=True)
         if len(left) <= FEWER * count:
             sources, memory, count = where, memory.select(left), len(left)
-        return TranslatorState(carried, Rows.of(sources, count), memory)
+        return TranslatorState(carried, SourceRows.of(sources, count), memory)
 
     def _next(self, symbols: Tensor, state: TranslatorState) -> Step:
         model, decoder = self._model, self._model.decoder
@@ -117,7 +117,7 @@ class TranslatorStepper:
 class _Attend:
     """Attention of rows `[R]` to sources `[S]`: the rows of a source ask together."""
 
-    def __init__(self, attention: Attention, memory: Memory, rows: Rows) -> None:
+    def __init__(self, attention: Attention, memory: Memory, rows: SourceRows) -> None:
         self._attention, self._memory, self._rows = attention, memory, rows
 
     def __call__(self, query: Tensor) -> tuple[Tensor, Tensor]:
