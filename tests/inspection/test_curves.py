@@ -44,6 +44,24 @@ def test_lines_hold_the_values_and_axes_their_units() -> None:
     assert clipped.lines[0].get_ydata().tolist() == [25.0, 25.0, 50.0]  # type: ignore[union-attr]
 
 
+def test_training_is_drawn_from_its_own_lines() -> None:
+    """A line of an evaluation tells of training since the evaluation before, so it would be a second average."""
+    lines = [{**record(step), "seconds": 30.0 * step} for step in range(1, 6)]
+    for line in lines:
+        del line["valid_loss"]
+    start = {"step": 0, "epoch": 0.0, "tokens": 0, "valid_loss": 4.5}
+    records = [start, *lines, record(5, train_loss=9.0, gradient_norm=99.0, seconds=150.0, epoch=1.25)]
+    figure = plot_training(records)
+    loss, *panels = figure.axes
+    drawn = {line.get_label(): line for line in loss.lines}
+    assert drawn["training"].get_xdata().tolist() == [1, 2, 3, 4, 5]  # type: ignore[union-attr]
+    assert max(drawn["training"].get_ydata()) == 3.0
+    assert drawn["validation"].get_xdata().tolist() == [0, 5]  # type: ignore[union-attr]
+    norm = next(axes for axes in panels if axes.get_title(loc="left").startswith("Gradient norm"))
+    assert len(norm.lines[0].get_xdata()) == 5  # type: ignore[arg-type]
+    assert any(text.get_text() == "5 updates, 1.25 epochs, 2.5 minutes" for text in figure.texts)
+
+
 def test_what_no_record_holds_gets_no_panel() -> None:
     assert len(plot_training([{"step": 5, "valid_loss": 3.0}]).axes) == 1
     assert len(plot_training([{"step": 5, "valid_loss": 3.0, "learning_rate": 0.1}]).axes) == 2

@@ -1,9 +1,13 @@
-"""Training curves: what `metrics.jsonl` holds, as one picture."""
+"""Training curves: what `metrics.jsonl` holds, as one picture.
+
+What it says of training comes from its lines of training alone, about a hundred in a run; validation from those of
+evaluations.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from recurra.errors import DataError
@@ -20,12 +24,12 @@ from recurra.inspection.figures import (
     thousands,
 )
 from recurra.inspection.shown import Shown
+from recurra.metrics.records import Record, evaluations, training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Record = Mapping[str, Any]
 Points = tuple[list[float], list[float]]
 
 # key of the record, title, unit of the y axis, scale
@@ -68,6 +72,8 @@ def plot_training(
 ) -> Figure:
     """Draw loss, validation scores, learning rate, gradient norm, clip rate and speed against the step.
 
+    The heading says how many epochs and how much time the steps took.
+
     Args:
         records: the lines of `metrics.jsonl` in order, at least one, each with `step`; what else a record
             lacks, or holds as null or as not a number, is left out of its line. Scores are what is there under
@@ -82,8 +88,9 @@ def plot_training(
         DataError: no record, or one without a step.
     """
     _check(records)
-    panels = [panel for panel in _PANELS if _points(records, panel[0])[0]]
-    scores = [key for key in _score_keys(records) if _points(records, key)[0]]
+    trained, judged = training(records), evaluations(records)
+    panels = [panel for panel in _PANELS if _points(trained, panel[0])[0]]
+    scores = [key for key in _score_keys(judged) if _points(judged, key)[0]]
     with style():
         wide = 2 if scores else 1
         rows = wide + math.ceil(len(panels) / 2)
@@ -92,21 +99,22 @@ def plot_training(
             WIDTH,
             3.4 * wide + 2.1 * (rows - wide) + more,
             f"Training curves: {title}" if title else "Training curves",
+            _extent(records),
         )
         grid = figure.add_gridspec(rows, 2, height_ratios=[1.6] * wide + [1.0] * (rows - wide))
         top = figure.add_subplot(grid[0, :])
-        _draw_loss(top, records, loss_scale)
+        _draw_loss(top, trained, judged, loss_scale)
         if scores:
-            _draw_scores(figure.add_subplot(grid[1, :], sharex=top), records, scores)
+            _draw_scores(figure.add_subplot(grid[1, :], sharex=top), judged, scores)
         for index, (key, name, label, scale) in enumerate(panels):
             axes = figure.add_subplot(grid[wide + index // 2, index % 2], sharex=top)
             factor = 100.0 if key == "clip_rate" else 1.0
-            steps, values = _points(records, key)
+            steps, values = _points(trained, key)
             _line(axes, steps, [factor * value for value in values], color=PALETTE[0], clip_on=False)
             _finish(axes, name, label, scale if min(values) > 0 else "linear")
             if scale == "linear":
                 axes.set_ylim(0, 100 if key == "clip_rate" else None)
-        top.set_xlim(0, 1.01 * max(float(records[-1]["step"]), 1.0))
+        top.set_xlim(0, 1.01 * max(float(record["step"]) for record in (*records, {"step": 1.0})))
         return figure
 
 
@@ -123,13 +131,25 @@ def _check(records: Sequence[Record]) -> None:
             )
 
 
-def _draw_loss(axes: Axes, records: Sequence[Record], scale: str) -> None:
-    valid = _points(records, "valid_loss")
-    for key, label, color, dash in (
-        ("train_loss", "training", PALETTE[0], "-"),
-        ("valid_loss", "validation", PALETTE[1], "--"),
+def _extent(records: Sequence[Record]) -> str:
+    """How far the run went: in updates, epochs and minutes, as far as its last line says."""
+    last = records[-1]
+    parts = [f"{last['step']:,.0f} updates"]
+    if _is_number(last.get("epoch")):
+        parts.append(f"{last['epoch']:.3g} epochs")
+    if _is_number(last.get("seconds")):
+        seconds = last["seconds"]
+        parts.append(f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:,.1f} minutes")
+    return ", ".join(parts)
+
+
+def _draw_loss(axes: Axes, trained: Sequence[Record], judged: Sequence[Record], scale: str) -> None:
+    valid = _points(judged, "valid_loss")
+    for points, label, color, dash in (
+        (_points(trained, "train_loss"), "training", PALETTE[0], "-"),
+        (valid, "validation", PALETTE[1], "--"),
     ):
-        steps, values = _points(records, key)
+        steps, values = points
         if steps:
             _line(axes, steps, values, color=color, linestyle=dash, label=label)
     pad = legend_above(axes, _LEGEND_WIDTH) if axes.get_legend_handles_labels()[1] else 6.0

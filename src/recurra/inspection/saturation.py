@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recurra.inspection.gradient_flow import layer_name
 from recurra.inspection.trajectory import Trajectory, trajectories
+from recurra.metrics.records import training
 
 if TYPE_CHECKING:
     from recurra.layers.recurrent import Recurrent
@@ -92,14 +93,14 @@ def clip_rate(records: Sequence[Mapping[str, Any]]) -> float | None:
     """The share of a run's updates that were clipped.
 
     Args:
-        records: the lines of `metrics.jsonl`; each holds the share in [0, 1] among the updates since the one
-            before it under `clip_rate`, and the update's number under `step`.
+        records: the lines of `metrics.jsonl`; each holds the share in [0, 1] among the updates since the one of its
+            kind before it under `clip_rate`, and the update's number under `step`.
 
     Returns:
         The share in [0, 1] over all updates that records tell of, or None where none does.
     """
     clipped, updates, before = 0.0, 0.0, 0.0
-    for record in records:
+    for record in training(records):
         since, before = record["step"] - before, record["step"]
         if record.get("clip_rate") is not None:
             clipped += since * record["clip_rate"]

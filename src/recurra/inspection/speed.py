@@ -10,6 +10,7 @@ one process; what counts is the median. T time, B batch, I input, H hidden.
 from __future__ import annotations
 
 import math
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from recurra.cells import Cell
 from recurra.engine import cpu, vendor
-from recurra.errors import ConfigError
+from recurra.errors import ConfigError, quoted
 from recurra.layers import Recurrent
 
 MODULES: dict[str, type[nn.Module]] = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -47,8 +48,8 @@ class Shape:
             ConfigError: it is not one.
         """
         sizes = text.strip().split("x")
-        if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
-            raise ConfigError(f"--shapes: expected TxBxH, such as 50x32x256, got {text!r}.")
+        if len(sizes) != 3 or not all(re.fullmatch("[1-9][0-9]{0,8}", size) for size in sizes):
+            raise ConfigError(f"--shapes: expected TxBxH, such as 50x32x256, got {quoted(text)}.")
         return cls(*map(int, sizes))
 
 
