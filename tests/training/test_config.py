@@ -60,8 +60,9 @@ def test_ten_epochs_where_no_limit_is_given():
 
 
 def test_what_a_resumed_run_must_keep():
-    assert keys_with(TrainingConfig, "fixed") == ["batch_size", "bptt", "accumulate"]
-    assert keys_with(PairTrainingConfig, "fixed") == ["batch_tokens", "accumulate"]
+    common = ["accumulate", "seed", "weights", "start_from"]
+    assert keys_with(TrainingConfig, "fixed") == ["batch_size", "bptt", *common]
+    assert keys_with(PairTrainingConfig, "fixed") == ["batch_tokens", *common]
 
 
 def test_a_run_to_start_from_is_a_folder_by_its_name_or_path():

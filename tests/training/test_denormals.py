@@ -118,7 +118,7 @@ def test_an_evaluation_has_what_the_user_has_set(tmp_path):
     torch.set_flush_denormal(True)
     try:
         job = WatchingJob()
-        Setup.of(steps=2).train(tmp_path / "run", job)
+        Setup.of(steps=2, evaluate_every=2).train(tmp_path / "run", job)
         assert job.seen["evaluate"] == [[True, False]]
     finally:
         torch.set_flush_denormal(False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from recurra.training.config import TrainingConfig
@@ -22,6 +24,7 @@ def test_a_job_gives_batches_by_epoch_a_loss_and_an_evaluation():
     assert (loss.shape, count) == ((), first[0].tokens)
     loss_after, _, _ = job.model(first[1], state)
     assert loss_after.isfinite()
+    assert job.starting_loss().tokens <= job.starting_loss().tokens_in_all
     evaluation = job.evaluate()
     assert evaluation.criterion == evaluation.loss
 
@@ -31,7 +34,10 @@ def test_settings_are_plain_values_and_say_which_of_them_stay():
         TrainingConfig(threads=1), OptimiserConfig(), ScheduleConfig(), environment={"backend": "cpu"}
     )
     assert settings.values()["optimiser.betas"] == [0.9, 0.99]
-    assert "training.batch_size" in settings.fixed() <= settings.values().keys()
+    assert settings.fixed()["training.batch_size"] == "its position in an epoch counts batches of this size"
+    # A path may be written otherwise when the run is resumed, and names the same folder.
+    assert settings.fixed().keys() - settings.values().keys() == {"training.start_from"}
+    assert replace(settings, evaluation={"evaluation.aim": 1.0}).values()["evaluation.aim"] == 1.0
     assert settings.facts(torch.device("cpu")) == {
         "torch": torch.__version__,
         "threads": "1",

@@ -82,7 +82,7 @@ def test_killed_before_the_directory_appears_leaves_none(tmp_path, generator):
     for moment in range(3):
         folder = tmp_path / f"run{moment}"
         process = start(folder, resume=False, before=0.5)
-        building = folder.with_name(f".{folder.name}.new")
+        building = folder.with_name(f".{folder.name}.part")
         wait_for(building, process)
         time.sleep(0.4 * generator.random())
         assert kill(process)

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +21,17 @@ from recurra.errors import RunError, TrainingError
 from recurra.training.config import PairTrainingConfig
 from recurra.training.run_directory import RunDirectory
 from recurra.training.schedule import ScheduleConfig
-from training.tiny import ROWS, WINDOW, Setup, StubbornJob, TinyJob, assert_same_end, evaluation
+from training.tiny import (
+    ROWS,
+    WINDOW,
+    Setup,
+    StubbornJob,
+    TinyJob,
+    assert_same_end,
+    evaluated,
+    evaluation,
+    everything,
+)
 
 PLATEAU = ScheduleConfig("plateau", warmup_steps=2, factor=0.5, patience=1)
 STEP = ScheduleConfig("step", warmup_steps=0, factor=0.5, every=0.5)
@@ -74,13 +85,13 @@ def test_stop_and_resume_equals_uninterrupted_bit_for_bit(tmp_path, name):
     assert parts >= 3
     assert (result.step, result.reason, result.best_loss) == (whole.step, whole.reason, whole.best_loss)
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
-    rates = [row["learning_rate"] for row in RunDirectory.open(tmp_path / "whole").metrics()]
+    rates = [row["learning_rate"] for row in evaluated(tmp_path / "whole")]
     assert setup.schedule.name == "constant" or rates[-1] < max(rates)
 
 
 def test_early_stopping_ends_before_the_limit_and_keeps_the_best(tmp_path):
     result = setups()["early stopping"].train(tmp_path / "run")
-    losses = [row["valid_loss"] for row in RunDirectory.open(tmp_path / "run").metrics()]
+    losses = [row["valid_loss"] for row in evaluated(tmp_path / "run")]
     assert result.reason == "patience"
     assert result.step < 200
     assert result.best_loss == min(losses)
@@ -112,7 +123,7 @@ class AimingJob(TinyJob):
 def test_the_criterion_decides_and_survives_resuming(tmp_path, capsys, schedule):
     setup = Setup.of(schedule, "sgd", steps=60, evaluate_every=2, save_every=2, patience=3)
     whole = setup.train(tmp_path / "whole", AimingJob())
-    rows = RunDirectory.open(tmp_path / "whole").metrics()
+    rows = evaluated(tmp_path / "whole")
     losses = [row["valid_loss"] for row in rows]
     best = min(range(len(losses)), key=lambda index: abs(losses[index] - 1.5))
     assert 0 < best < losses.index(min(losses))
@@ -136,7 +147,7 @@ def test_a_criterion_that_is_no_number_stops(tmp_path):
         def evaluate(self):
             return evaluation(1.0, math.nan)
 
-    with pytest.raises(TrainingError, match=r"^step 6: the validation criterion is nan"):
+    with pytest.raises(TrainingError, match=r"^step 5: the validation criterion is nan"):
         Setup.of(steps=50).train(tmp_path / "run", NanJob())
 
 
@@ -194,8 +205,8 @@ def test_an_evaluation_that_equals_the_best_is_no_better(tmp_path):
 
 
 def test_metrics_line_tells_the_truth(tmp_path):
-    result = Setup.of(epochs=2, clip_norm=1e-3).train(tmp_path / "run")
-    first, last = RunDirectory.open(tmp_path / "run").metrics()
+    result = Setup.of(epochs=2, evaluate_every=6, clip_norm=1e-3).train(tmp_path / "run")
+    first, last = evaluated(tmp_path / "run")
     assert (first["step"], first["epoch"], first["tokens"]) == (6, 1.0, 6 * ROWS * WINDOW)
     assert (last["step"], last["epoch"], last["tokens"]) == (12, 2.0, 12 * ROWS * WINDOW)
     assert first["clip_rate"] == 1.0
@@ -223,7 +234,7 @@ def test_last_update_ends_within_the_minutes_and_evaluations_count(tmp_path):
     started = time.perf_counter()
     result = setup.train(tmp_path / "run", job)
     took = time.perf_counter() - started
-    rows = RunDirectory.open(tmp_path / "run").metrics()
+    rows = evaluated(tmp_path / "run")
     assert result.reason == "minutes"
     assert 0.5 < result.seconds <= 1.0
     assert took < 2.0
@@ -251,10 +262,15 @@ def test_time_limited_run_carries_its_elapsed_time(tmp_path):
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     setup = Setup.of(steps=7)
     first = setup.train(tmp_path / "run")
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
+
+    def times() -> dict[Path, int]:
+        files = [path for path in (tmp_path / "run").rglob("*") if path.is_file() and path.name != ".lock"]
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    before = times()
     second = setup.resume(tmp_path / "run")
     assert dataclasses.replace(first, metrics={}) == dataclasses.replace(second, metrics={})
-    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert before == times()
 
 
 def test_extending_a_run_is_noted_and_goes_on(tmp_path, capsys):
@@ -267,6 +283,113 @@ def test_extending_a_run_is_noted_and_goes_on(tmp_path, capsys):
     assert "training.steps was 7 and is now 9" in notes
     assert "training.clip_norm was 1.0 and is now 0.5" in notes
     assert "schedule.name was cosine and is now linear" in notes
+
+
+def test_a_changed_run_records_it_and_goes_on_with_it(tmp_path):
+    Setup.of(steps=7).train(tmp_path / "run")
+    job = TinyJob()
+    interrupt_after(job, 2)
+    longer = Setup.of(steps=12, clip_norm=0.5)
+    assert longer.resume(tmp_path / "run", job).interrupted
+    assert (tmp_path / "run" / "changes.jsonl").read_text() == (
+        '{"step": 7, "changes": {"training.clip_norm": [1.0, 0.5], "training.steps": [7, 12]}}\n'
+    )
+    result = longer.resume(tmp_path / "run")
+    assert (result.step, result.reason) == (12, "steps")
+    assert (tmp_path / "run" / "changes.jsonl").read_text().count("\n") == 1
+    lines = [row["step"] for row in RunDirectory.open(tmp_path / "run").metrics() if "valid_loss" not in row]
+    assert lines == list(range(1, 13))  # the shares of a longer run go on where those of the shorter one were
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "says"),
+    [
+        (
+            {"steps": 7},
+            {"steps": 7, "clip_norm": 0.5},
+            r"has reached its limit, training\.steps, so the changes",
+        ),
+        (
+            {"steps": 7},
+            {"steps": 3},
+            r"--training\.steps N, or another kind of limit, such as --training\.minutes",
+        ),
+        (
+            {"steps": 7},
+            {"minutes": 1e-9},
+            r"training\.minutes, .* trained for 0\.0 minutes so far, which count",
+        ),
+    ],
+)
+def test_changes_that_leave_nothing_to_train_are_refused(tmp_path, then, now, says):
+    Setup.of(**then).train(tmp_path / "run")
+
+    def files() -> dict[Path, bytes]:
+        paths = [path for path in (tmp_path / "run").rglob("*") if path.is_file() and path.name != ".lock"]
+        return {path: path.read_bytes() for path in paths}
+
+    before = files()
+    with pytest.raises(RunError, match=says):
+        Setup.of(**now).resume(tmp_path / "run")
+    assert before == files()
+
+
+class RisingJob(TinyJob):
+    """The first evaluation is the best, by whatever is added to all."""
+
+    def __init__(self, more: float = 0.0) -> None:
+        super().__init__()
+        self.more = more
+
+    def evaluate(self):
+        return evaluation(self.more - super().evaluate().loss)
+
+
+def test_the_best_weights_are_judged_again_where_judging_has_changed(tmp_path):
+    def setup(steps, judged):
+        return dataclasses.replace(
+            Setup.of(steps=steps, evaluate_every=2), evaluation={"evaluation.by": judged}
+        )
+
+    for name in ("same", "changed"):
+        first = setup(6, "a").train(tmp_path / name, RisingJob())
+    assert first.best_step == 2
+    setup(9, "a").resume(tmp_path / "same", RisingJob())
+    result = setup(9, "b").resume(tmp_path / "changed", RisingJob(10.0))
+    assert (result.best_step, result.best_loss) == (2, pytest.approx(first.best_loss + 10.0))
+    left, right = everything(tmp_path / "same"), everything(tmp_path / "changed")
+    assert all(torch.equal(tensor, right[name]) for name, tensor in left.items())
+
+
+def test_evaluations_leave_no_trace_in_training(tmp_path):
+    """Those of `TinyJob` draw random numbers, and its model has dropout."""
+    often = TinyJob()
+    Setup.of(steps=9, evaluate_every=1).train(tmp_path / "often", often)
+    never = TinyJob()
+    Setup.of(steps=9, evaluate_every=9).train(tmp_path / "never", never)
+    for name, tensor in often.model.state_dict().items():
+        assert torch.equal(tensor, never.model.state_dict()[name]), name
+
+
+def test_the_loss_before_the_first_update_is_no_evaluation_to_compare_with(tmp_path):
+    class GrowingJob(TinyJob):
+        def evaluate(self):
+            return evaluation(9.0)
+
+    result = Setup.of(steps=3, evaluate_every=3).train(tmp_path / "run", GrowingJob())
+    start, *_ = RunDirectory.open(tmp_path / "run").metrics()
+    assert (start["step"], start["valid_loss"]) == (0, math.log(7))
+    assert (result.best_step, result.best_loss, result.best_metrics["valid_loss"]) == (3, 9.0, 9.0)
+
+
+def test_a_position_past_the_epoch_is_refused(tmp_path):
+    class ShortJob(TinyJob):
+        def batches(self, epoch):
+            return super().batches(epoch)[:3]
+
+    Setup.of(steps=5).train(tmp_path / "run")
+    with pytest.raises(RunError, match=r"at batch 5 of an epoch of 3; damaged"):
+        Setup.of(steps=9).resume(tmp_path / "run", ShortJob())
 
 
 def test_threads_are_set_for_the_run_and_a_change_is_noted(tmp_path, capsys):
@@ -324,7 +447,7 @@ def test_nan_loss_stops_and_keeps_the_last_good_state(tmp_path):
     with pytest.raises(
         TrainingError, match=r"^step 8: the loss is nan; .*of step 6\..*learning_rate"
     ) as caught:
-        Setup.of(steps=50).train(tmp_path / "run", job)
+        Setup.of(steps=50, evaluate_every=6).train(tmp_path / "run", job)
     assert "\n" not in str(caught.value)
     run = RunDirectory.open(tmp_path / "run")
     state = run.load_resume()
@@ -339,7 +462,7 @@ def test_nan_evaluation_stops(tmp_path):
         def evaluate(self):
             return evaluation(math.nan)
 
-    with pytest.raises(TrainingError, match=r"^step 6: the validation loss is nan; .*step 0"):
+    with pytest.raises(TrainingError, match=r"^step 5: the validation loss is nan; .*step 0"):
         Setup.of(steps=50).train(tmp_path / "run", NanJob())
 
 
@@ -349,7 +472,7 @@ def test_infinite_score_is_null_in_the_metrics(tmp_path):
             return evaluation(super().evaluate().loss, perplexity=math.inf)
 
     Setup.of(steps=2).train(tmp_path / "run", InfiniteJob())
-    assert RunDirectory.open(tmp_path / "run").metrics()[0]["valid_perplexity"] is None
+    assert evaluated(tmp_path / "run")[0]["valid_perplexity"] is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from recurra.errors import RunError, TrainingError
 from recurra.training.resume import model_tensors
-from recurra.training.run_directory import ResumeState, RunDirectory, check_free
+from recurra.training.run_directory import ResumeState, RunDirectory
+from recurra.training.run_place import check_free
 from training.tiny import Setup, TinyJob, assert_same_end
 
 
@@ -36,6 +37,7 @@ def test_a_new_run_holds_everything(tmp_path):
     job = TinyJob()
     run = setup.create(tmp_path / "deep" / "run", job)
     assert {path.name for path in run.path.iterdir()} == {
+        ".lock",
         "config.yaml",
         "vocabulary.json",
         "model.safetensors",
@@ -118,6 +120,50 @@ def test_leftovers_of_a_kill_are_cleared(run):
     assert not (run.path / ".model.safetensors.part").exists()
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "metrics.jsonl",
+        "model.safetensors",
+        "config.yaml",
+        ".model.safetensors.part",
+        "resume",
+        "resume/latest",
+        "checkpoints",
+        "plots/training.png",
+    ],
+)
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "pipe"])
+def test_nothing_but_files_and_folders_is_in_a_run(run, tmp_path, place, kind):
+    outside, path = tmp_path / "outside", run.path / place
+    was_folder = path.is_dir()
+    if path.exists():
+        path.rename(outside)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(outside if kind == "link" else tmp_path / "nowhere")
+    before = outside.stat().st_mtime_ns if outside.exists() else None
+    what = "neither a file nor a folder" if kind == "pipe" else "a link"
+    with pytest.raises(RunError, match=rf"{place}: is {what}; nothing in a run is"):
+        Setup.of(steps=12).resume(run.path)
+    assert before is None or (outside.stat().st_mtime_ns == before and outside.is_dir() == was_folder)
+
+
+def test_a_run_may_be_named_by_a_link(run, tmp_path):
+    (tmp_path / "link").symlink_to(run.path)
+    assert Setup.of(steps=12).resume(tmp_path / "link").step == 12
+
+
+def test_folders_that_are_no_steps_stay(run):
+    for name in ("notes", "8x", "precious-1"):
+        (run.path / "resume" / name).mkdir()
+    Setup.of(steps=9).resume(run.path)
+    assert {"notes", "8x", "precious-1", "9", "latest"} == {
+        path.name for path in (run.path / "resume").iterdir()
+    }
+
+
 # -------------------------------------------------------------------- where a run may be made
 
 
@@ -156,7 +202,7 @@ def test_nothing_is_left_where_creation_fails(tmp_path):
         RunDirectory.create(tmp_path / "run", {}, full, {}, state(0))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"could not create .*Not a directory|a file is there"):
+    with pytest.raises(RunError, match=r"no run can be made there \(Not a directory\)"):
         Setup.of(steps=2).create(tmp_path / "file" / "run", TinyJob())
 
 
@@ -268,11 +314,10 @@ def test_truncated_and_missing_weights(run):
     [
         (b"", "expected a mapping"),
         (b"- a\n- b\n", "expected a mapping"),
-        (b"1: 2\n", "expected a mapping"),
         (b"a: 1\nb: [1, 2\nc: 3\n", r"config\.yaml, line \d+: not YAML"),
         (b"a: \xff\xfe\n", "not YAML"),
-        (b"a: !!python/object/apply:os.system ['touch hacked']\n", "line 1: not YAML"),
-        (b"[" * 3_000, "not YAML"),
+        (b"a: !!python/object/apply:os.system ['touch hacked']\n", "line 1: YAML tags are not read"),
+        (b"[" * 3_000, "at most 32 levels"),
     ],
 )
 def test_damaged_config(run, content, expected):
@@ -333,6 +378,66 @@ def test_damaged_parts_of_the_values(run, part, value):
         Setup.of(steps=12).resume(run.path)
 
 
+def change_values(run, **changes) -> None:
+    path = run.path / "resume" / run.latest / "values.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("written", ["Infinity", "-Infinity", "NaN", "1e999", "1" + "0" * 400, "1" * 5000])
+def test_a_number_that_is_none(run, written):
+    path = run.path / "resume" / "8" / "values.json"
+    path.write_text(path.read_text().replace('"step": 8', f'"step": {written}', 1))
+    with pytest.raises(RunError, match=r"values\.json: not JSON") as caught:
+        Setup.of(steps=12).resume(run.path)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_state_that_lost_a_tensor(run):
+    """Also one without which training would go on, and to another end."""
+    path = run.path / "resume" / "8" / "tensors.safetensors"
+    whole = run.load_resume().tensors
+    lost = [name for name in whole if name.startswith("optimiser.output.bias|")]
+    assert lost
+    save_file({name: tensor for name, tensor in whole.items() if name not in lost}, path)
+    with pytest.raises(RunError, match=r"resume/8: has no tensor 'optimiser\.output\.bias\|.*saved with it"):
+        Setup.of(steps=12).resume(run.path)
+    save_file(whole | {"more": torch.zeros(1)}, path)
+    with pytest.raises(RunError, match=r"holds a tensor 'more' that was not saved with it"):
+        Setup.of(steps=12).resume(run.path)
+    change_values(run, tensors=[1])
+    with pytest.raises(RunError, match=r"expected the names of the tensors, got \[1\]"):
+        Setup.of(steps=12).resume(run.path)
+
+
+def test_another_run_in_the_place_of_the_one_that_was_opened(run):
+    Setup.of(steps=3).train(run.path.parent / "other")
+    run.path.rename(run.path.with_name("moved"))
+    (run.path.parent / "other").rename(run.path)
+    with pytest.raises(RunError, match="another run has taken its place"):
+        run.lock()
+    RunDirectory.open(run.path).lock()  # nothing holds it
+
+
+def test_what_is_no_checkpoint_is_left_alone(run):
+    for name in ("²", "007", "-1", "1" * 40, "x"):
+        (run.path / "checkpoints" / f"{name}.safetensors").write_bytes(b"")
+    assert list(run.checkpoints()) == [8]
+
+
+def test_larger_than_the_memory(run):
+    """A file with holes takes no disk."""
+    for name, expected in (
+        ("model.safetensors", "more than this machine's memory"),
+        ("config.yaml", "at most 16,777,216 are read"),
+    ):
+        (run.path / name).rename(run.path.parent / name)
+        with (run.path / name).open("wb") as file:
+            file.truncate(1 << 42)
+        with pytest.raises(RunError, match=expected):
+            RunDirectory.open(run.path)
+        (run.path.parent / name).replace(run.path / name)
+
+
 def test_damaged_counter(run):
     path = run.path / "resume" / "8" / "values.json"
     values = json.loads(path.read_text())
@@ -345,6 +450,7 @@ def test_damaged_counter(run):
 def test_damaged_tensors(run):
     path = run.path / "resume" / "8" / "tensors.safetensors"
     whole = run.load_resume().tensors
+    change_values(run, tensors=None)  # as version 0.1 wrote them, without the names
     weight = "model.lstm.weight_hh_l0"
     moment = next(name for name in whole if name.startswith("optimiser.") and whole[name].dim() == 2)
     for damage, expected in (
@@ -353,6 +459,15 @@ def test_damaged_tensors(run):
         ({weight: None}, "has no tensor 'lstm.weight_hh_l0'"),
         ({"model.extra": torch.zeros(1)}, "holds a tensor 'extra'"),
         ({moment: torch.zeros(2, 2)}, "fits no parameter"),
+        ({moment: whole[moment].double()}, r"fits no parameter .* expected float32 .*, got float64"),
+        ({moment: None}, r"\|exp_avg.*' is missing"),
+        (
+            {moment.partition("|")[0] + "|extra": torch.zeros(1)},
+            r"extra' is no part of this optimiser's state",
+        ),
+        ({weight: whole[weight] / 0}, r"lstm\.weight_hh_l0 holds values that are not finite"),
+        ({"generator.tpu": torch.zeros(3)}, "'generator.tpu' is no generator"),
+        ({f"carried.layers.{'1' * 5000}.forward.h": torch.zeros(3)}, "not the name of a state"),
         ({"optimiser.other|exp_avg": torch.zeros(1)}, "fits no parameter"),
         ({"generator.cpu": None}, r"has no tensor generator\.cpu"),
         ({"generator.cpu": torch.zeros(3)}, "no state of a generator"),

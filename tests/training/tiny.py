@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._dynamo  # what the first optimiser imports: here, it is shared by all forked processes
@@ -15,11 +17,13 @@ from torch import Tensor, nn
 
 from recurra.contracts import Batch, State
 from recurra.metrics.evaluation import Evaluation
+from recurra.metrics.records import evaluations
 from recurra.metrics.score import Score
 from recurra.training.config import TrainingConfig
-from recurra.training.job import Settings
-from recurra.training.loop import Loop, Result, fit
+from recurra.training.job import Settings, StartingLoss
+from recurra.training.loop import Loop, fit
 from recurra.training.optimiser_config import OptimiserConfig
+from recurra.training.result import Result
 from recurra.training.resume import model_tensors
 from recurra.training.run_directory import ResumeState, RunDirectory
 from recurra.training.schedule import ScheduleConfig
@@ -108,6 +112,10 @@ class TinyJob:
         torch.rand(1)  # an evaluation may draw random numbers
         return evaluation(loss_sum / tokens, perplexity=2.0 ** (loss_sum / tokens))
 
+    def starting_loss(self) -> StartingLoss:
+        torch.rand(1)
+        return StartingLoss(math.log(SYMBOLS), 1, 1)
+
 
 class StubbornJob(TinyJob):
     """Is interrupted twice in its first update."""
@@ -125,6 +133,7 @@ class Setup:
     schedule: ScheduleConfig = dataclasses.field(default_factory=lambda: ScheduleConfig(warmup_steps=3))
     fingerprint: dict[str, str] = dataclasses.field(default_factory=dict)
     before: float = 0.0
+    evaluation: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, schedule=None, optimiser="adamw", before=0.0, **training) -> Setup:
@@ -137,7 +146,8 @@ class Setup:
 
     @property
     def settings(self) -> Settings:
-        return Settings(self.training, self.optimiser, self.schedule, self.fingerprint)
+        parts = self.training, self.optimiser, self.schedule
+        return Settings(*parts, self.fingerprint, evaluation=self.evaluation)
 
     def create(self, path: Path, job: TinyJob, overwrite: bool = False) -> RunDirectory:
         """A new run at step 0, as `train` makes one."""
@@ -170,6 +180,11 @@ def everything(path: Path) -> dict[str, Tensor]:
     run = RunDirectory.open(path)
     state = run.load_resume()
     return state.tensors | {f"best.{name}": tensor for name, tensor in run.load_weights().items()}
+
+
+def evaluated(path: Path) -> list[dict[str, Any]]:
+    """The lines of evaluations in `metrics.jsonl`, but for the loss before the first update."""
+    return [dict(row) for row in evaluations(RunDirectory.open(path).metrics()) if row["step"]]
 
 
 def assert_same_end(left: Path, right: Path) -> None:

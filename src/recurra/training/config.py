@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from recurra.settings import check, setting
+from recurra.settings import MOST_THREADS, check, setting
 
+PARTS = ("training", "optimiser", "schedule")
+"""The sections of a run's configuration that say how it is trained."""
 DEFAULT_EPOCHS = 10.0
+PARTS = ("training", "optimiser", "schedule")  # the sections of a configuration that training follows
+LIMITS = ("epochs", "steps", "minutes")
+COUNTED = "its position in an epoch counts batches of this size"
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class FitConfig:
         seed: seed of initial weights, dropout and the order of the data.
         device: auto (CUDA if there is one), cpu or cuda.
         threads: number of CPU threads (default: torch's).
-        evaluate_every: updates between two evaluations (default: those of an epoch).
+        evaluate_every: updates between two evaluations (default: those of an epoch, or of a tenth of a run of fewer
+            than ten; fewer evaluations where they would take much of the time).
         save_every: updates between two saves (default: with each evaluation, where saving takes under 5 % of the time
             or several checkpoints are kept, and every five minutes).
         patience: stop when so many evaluations in a row were no better than the best (default: never).
@@ -39,22 +45,32 @@ class FitConfig:
         tensorboard: write event files as well (needs the extra tensorboard).
     """
 
-    epochs: float | None = setting(None, above=0)
-    steps: int | None = setting(None, at_least=1)
-    minutes: float | None = setting(None, above=0)
+    epochs: float | None = setting(None, above=0, common=True)
+    steps: int | None = setting(None, at_least=1, common=True)
+    minutes: float | None = setting(None, above=0, common=True)
     clip_norm: float | None = setting(1.0, above=0)
     clip_value: float | None = setting(None, above=0)
-    accumulate: int = setting(1, at_least=1, fixed=True)
+    accumulate: int = setting(1, at_least=1, fixed=COUNTED)
     precision: Literal["float32", "bfloat16"] = "float32"
-    seed: int = setting(1, at_least=0, below=2**63, expected="a whole number in [0, 2^63)")
+    seed: int = setting(
+        1,
+        at_least=0,
+        below=2**63,
+        expected="a whole number in [0, 2^63)",
+        fixed="the order of its data follows from it",
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = setting(None, at_least=1)
+    threads: int | None = setting(None, at_least=1, at_most=MOST_THREADS)
     evaluate_every: int | None = setting(None, at_least=1)
     save_every: int | None = setting(None, at_least=1)
     patience: int | None = setting(None, at_least=1)
     keep: int = setting(1, at_least=0)
-    weights: Literal["best", "last"] = "best"
-    start_from: str | None = setting(None, files=True, expected="the folder of a run")
+    weights: Literal["best", "last"] = setting(
+        "best", fixed="it has kept the weights that were asked for and no others"
+    )
+    start_from: str | None = setting(
+        None, files=True, expected="the folder of a run", fixed="only a new run starts from another"
+    )
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -72,8 +88,8 @@ class WindowBatches:
         bptt: steps per window, the length of truncated back-propagation through time.
     """
 
-    batch_size: int = setting(32, at_least=1, fixed=True)
-    bptt: int = setting(64, at_least=1, fixed=True)
+    batch_size: int = setting(32, at_least=1, fixed=COUNTED)
+    bptt: int = setting(64, at_least=1, fixed=COUNTED)
 
 
 @dataclass(frozen=True)
@@ -84,7 +100,7 @@ class TokenBatches:
         batch_tokens: source and target symbols per batch.
     """
 
-    batch_tokens: int = setting(3000, at_least=1, fixed=True)
+    batch_tokens: int = setting(3000, at_least=1, fixed=COUNTED)
 
 
 # A dataclass takes the fields of its last base first: the portions head `--help` and `config.yaml`.

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 import sys
 import time
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from recurra.metrics.evaluation import Table
+
 BAR_SECONDS, LINE_SECONDS = 0.25, 10.0
+OUTPUTS_SHOWN = 3  # at each evaluation
+LOG_WIDTH = 120  # of outputs, where there is no terminal
 
 
 class Display:
     """Rate, loss and time left, of the updates since it last showed them."""
 
-    def __init__(self, progress: float) -> None:
-        """Begin at this share of the run, in [0, 1]."""
+    def __init__(self, progress: float, seed: int = 1) -> None:
+        """Begin at this share of the run, in [0, 1]; the seed chooses which outputs are shown."""
+        self._seed = seed
         self._began, self._begin = time.perf_counter(), progress
         self._bar = _open_bar() if sys.stderr.isatty() else None
         self._interval = BAR_SECONDS if self._bar else LINE_SECONDS
@@ -52,6 +61,21 @@ class Display:
         text = "  ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in values.items())
         self.note(f"step {step}  validation: {text}{'  (best so far)' if best else ''}")
 
+    def outputs(self, table: Table | None) -> None:
+        """Some outputs of an evaluation, the same ones each time, with their sources and references."""
+        if table is None or not table.rows:
+            return
+        count = min(OUTPUTS_SHOWN, len(table.rows))
+        labels = [
+            name.removesuffix("s") for name in table.columns
+        ]  # of several references the first is shown
+        label_width = max(map(len, labels))
+        width = shutil.get_terminal_size((LOG_WIDTH, 0)).columns if sys.stderr.isatty() else LOG_WIDTH
+        for index in sorted(random.Random(self._seed).sample(range(len(table.rows)), count)):
+            for label, value in zip(labels, table.rows[index], strict=False):
+                head = f"  {label:<{label_width}}  "
+                self.note((head + _cut(str(value), width - len(head))).rstrip())
+
     def note(self, text: str) -> None:
         """One line."""
         if self._bar is None:
@@ -76,6 +100,22 @@ def _open_bar() -> Progress:
     return bar
 
 
+def _cut(text: str, width: int) -> str:
+    """The text on one line of at most `width` columns of a terminal; what would move its cursor is not let through."""
+    text = "".join(
+        character if character.isprintable() else " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for character in text[: width + 1]
+    )
+    columns = 0
+    for index, character in enumerate(text):
+        columns += (
+            2 if unicodedata.east_asian_width(character) in "WF" else not unicodedata.combining(character)
+        )
+        if (columns >= width and index + 1 < len(text)) or columns > width:
+            return text[:index] + "…"
+    return text
+
+
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -85,8 +125,10 @@ def _duration(seconds: float) -> str:
 class EventFiles:
     """TensorBoard event files with the numbers of each evaluation."""
 
-    def __init__(self, folder: str, step: int) -> None:
+    def __init__(self, folder: str, step: int, note: Callable[[str], None]) -> None:
         """Write into `folder`; what it holds beyond `step` is from before a resume and is hidden.
+
+        Training does not depend on these files: where they cannot be written, `note` is told so once.
 
         Raises:
             ConfigError: tensorboard is not installed.
@@ -94,18 +136,36 @@ class EventFiles:
         check_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(folder, purge_step=step + 1)
+        self._folder, self._note = folder, note
+        self._writer: SummaryWriter | None = None
+        with self._noting():
+            self._writer = SummaryWriter(folder, purge_step=step + 1)
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
         """One point per number."""
-        for name, value in values.items():
-            if value is not None:
-                self._writer.add_scalar(name, value, step)
-        self._writer.flush()
+        with self._noting():
+            if self._writer is not None:
+                for name, value in values.items():
+                    if value is not None:
+                        self._writer.add_scalar(name, value, step)
+                self._writer.flush()
 
     def close(self) -> None:
         """Flush and close."""
-        self._writer.close()
+        with self._noting():
+            if self._writer is not None:
+                self._writer.close()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._writer = None
+            self._note(
+                f"note: {self._folder}: could not be written ({error.strerror or error}); training continues without "
+                "event files."
+            )
 
 
 def check_tensorboard() -> None:

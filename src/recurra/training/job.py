@@ -11,10 +11,25 @@ from torch import nn
 
 from recurra.contracts import Batch
 from recurra.metrics.evaluation import Evaluation
-from recurra.settings import keys_with
-from recurra.training.config import FitConfig
+from recurra.settings import fields_of, keys_with
+from recurra.training.config import PARTS, FitConfig
 from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
+
+
+@dataclass(frozen=True)
+class StartingLoss:
+    """What training starts from.
+
+    Attributes:
+        loss: nats per token, on a part of the validation data.
+        tokens: how many tokens it is the mean over.
+        tokens_in_all: how many tokens an evaluation reads.
+    """
+
+    loss: float
+    tokens: int
+    tokens_in_all: int
 
 
 class Job(Protocol):
@@ -41,6 +56,10 @@ class Job(Protocol):
         """
         ...
 
+    def starting_loss(self) -> StartingLoss:
+        """The loss on a part of the validation data that is quickly read; called as `evaluate`, before training."""
+        ...
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -50,6 +69,8 @@ class Settings:
         training, optimiser, schedule: its configuration.
         fingerprint: digests by name (data files, the cell's program); resuming with another one is refused.
         environment: facts by name (the backend); a changed one is reported on stderr.
+        evaluation: what else the configuration says of how outputs are judged, by dotted key; where a resumed run
+            changes it, its best weights are judged again.
     """
 
     training: FitConfig
@@ -57,21 +78,25 @@ class Settings:
     schedule: ScheduleConfig
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self) -> dict[str, Any]:
-        """Every configuration value by its dotted key."""
-        return {
+        """Every configuration value by its dotted key, but for files, whose paths may change."""
+        values = {
             f"{part}.{key}": list(value) if isinstance(value, tuple) else value
-            for part in ("training", "optimiser", "schedule")
+            for part in PARTS
             for key, value in asdict(getattr(self, part)).items()
+            if key not in keys_with(type(getattr(self, part)), "files")
         }
+        return {**values, **self.evaluation}
 
-    def fixed(self) -> set[str]:
-        """The dotted keys that a resumed run must keep."""
+    def fixed(self) -> dict[str, str]:
+        """Why a resumed run must keep them, by the dotted keys that it must keep."""
         return {
-            f"{part}.{key}"
-            for part in ("training", "optimiser", "schedule")
-            for key in keys_with(type(getattr(self, part)), "fixed")
+            f"{part}.{key}": str(field.metadata["fixed"])
+            for part in PARTS
+            for key, field, _ in fields_of(type(getattr(self, part)))
+            if field.metadata.get("fixed")
         }
 
     def facts(self, device: torch.device) -> dict[str, str]:

@@ -24,8 +24,8 @@ class OptimiserConfig:
         betas: the decay rates of adam's and adamw's two averages, in [0, 1).
     """
 
-    name: Literal["adam", "adamw", "sgd"] = setting("adamw", fixed=True)
-    learning_rate: float | None = setting(None, above=0)
+    name: Literal["adam", "adamw", "sgd"] = setting("adamw", fixed="its state is that of one optimiser")
+    learning_rate: float | None = setting(None, above=0, common=True)
     weight_decay: float | None = setting(None, at_least=0)
     momentum: float = setting(0.0, at_least=0, below=1)
     betas: tuple[float, float] = setting((0.9, 0.99), at_least=0, below=1, expected="two numbers in [0, 1)")

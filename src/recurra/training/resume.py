@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.contracts import State
-from recurra.errors import RunError, StateError
+from recurra.errors import RunError, StateError, quoted
 
 MODEL, OPTIMISER, CARRIED, GENERATOR = "model.", "optimiser.", "carried.", "generator."
 
@@ -31,7 +31,7 @@ def current_values(values: Mapping[str, Any], source: object) -> dict[str, Any]:
     version = values.get("format", 1)
     if version not in (1, FORMAT):
         raise RunError(
-            f"{source}: values.json has format {version!r}, and this recurra reads 1 to {FORMAT}; "
+            f"{source}: values.json has format {quoted(version)}, and this recurra reads 1 to {FORMAT}; "
             "resume with the version that saved it, or a later one."
         )
     current = dict(values)
@@ -67,21 +67,25 @@ def apply_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: objec
         source: where they come from, for the error message.
 
     Raises:
-        RunError: a tensor is missing, not known, or has another shape or type.
+        RunError: a tensor is missing, not known, not finite, or has another shape or type.
     """
     own = model_tensors(model)
     for name in [*own, *tensors]:
         if name not in tensors:
-            raise RunError(f"{source}: has no tensor {name!r}, which this model needs; damaged or foreign.")
+            raise RunError(
+                f"{source}: has no tensor {quoted(name)}, which this model needs; damaged or foreign."
+            )
         if name not in own:
             raise RunError(
-                f"{source}: holds a tensor {name!r} that this model does not have; foreign weights."
+                f"{source}: holds a tensor {quoted(name)} that this model does not have; foreign weights."
             )
         if tensors[name].shape != own[name].shape or tensors[name].dtype != own[name].dtype:
             raise RunError(
                 f"{source}: {name} expected {_describe(own[name])}, got {_describe(tensors[name])}; the "
                 "weights belong to another configuration."
             )
+        if tensors[name].is_floating_point() and not bool(tensors[name].isfinite().all()):
+            raise RunError(f"{source}: {name} holds values that are not finite; put the original file back.")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
@@ -103,16 +107,46 @@ def unpack_optimiser(
     """Give the optimiser the state that `pack_optimiser` took.
 
     Raises:
-        RunError: a tensor belongs to no parameter, or has another shape than its parameter.
+        RunError: a tensor belongs to no parameter, is missing, or has another shape or type than the optimiser makes.
     """
     parameters = dict(model.named_parameters())
-    optimiser.state.clear()
+    entries: dict[str, dict[str, Tensor]] = {}
     for key, value in _under(OPTIMISER, tensors).items():
         name, _, entry = key.rpartition("|")
+        entries.setdefault(name, {})[entry] = value
+    optimiser.state.clear()
+    expected = _entries_made(optimiser)
+    for name, state in entries.items():
         parameter = parameters.get(name)
-        if parameter is None or (value.dim() > 0 and value.shape != parameter.shape):
-            raise RunError(f"{source}: {OPTIMISER}{key} fits no parameter of this model; damaged or foreign.")
-        optimiser.state[parameter][entry] = value.to(parameter.device)
+        if parameter is None:
+            raise RunError(
+                f"{source}: {quoted(OPTIMISER + name)} fits no parameter of this model; damaged or foreign."
+            )
+        for entry in [*expected, *state]:
+            what = f"{source}: {quoted(f'{OPTIMISER}{name}|{entry}')}"
+            if entry not in state:
+                raise RunError(f"{what} is missing; damaged or foreign.")
+            if entry not in expected:
+                raise RunError(f"{what} is no part of this optimiser's state; damaged or foreign.")
+            shape = torch.Size() if expected[entry].dim() == 0 else parameter.shape
+            dtype = expected[entry].dtype if expected[entry].dim() == 0 else parameter.dtype
+            if state[entry].shape != shape or state[entry].dtype != dtype:
+                raise RunError(
+                    f"{what} fits no parameter of this model: expected {str(dtype).removeprefix('torch.')} "
+                    f"{list(shape)}, got {_describe(state[entry])}; damaged or foreign."
+                )
+            optimiser.state[parameter][entry] = state[entry].to(parameter.device)
+
+
+def _entries_made(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors that an optimiser of this kind keeps of a parameter, by name, found by letting it make a step."""
+    parameter = nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    options = {name: value for name, value in optimiser.param_groups[0].items() if name in optimiser.defaults}
+    kind: Any = type(optimiser)
+    trial = kind([{"params": [parameter], **options}])
+    trial.step()
+    return {name: value for name, value in trial.state[parameter].items() if isinstance(value, Tensor)}
 
 
 def pack_generators(device: torch.device) -> dict[str, Tensor]:
@@ -130,6 +164,8 @@ def unpack_generators(device: torch.device, tensors: Mapping[str, Tensor], sourc
         RunError: the CPU generator's state is missing or damaged.
     """
     states = _under(GENERATOR, tensors)
+    for name in states.keys() - {"cpu", "cuda"}:
+        raise RunError(f"{source}: {quoted(GENERATOR + name)} is no generator; damaged or foreign.")
     if "cpu" not in states:
         raise RunError(f"{source}: has no tensor {GENERATOR}cpu; damaged or foreign.")
     try:
@@ -174,13 +210,14 @@ def check_fingerprint(then: Mapping[str, Any], now: Mapping[str, str], source: o
     for key in sorted({*then, *now}):
         if then.get(key) != now.get(key):
             raise RunError(
-                f"{source}: {key} is not what the run was started with (digest {_short(then.get(key))} then, "
-                f"{_short(now.get(key))} now); put the original back, or train a new run."
+                f"{source}: {quoted(key)[1:-1]} is not what the run was started with (digest "
+                f"{_short(then.get(key))} then, {_short(now.get(key))} now); put the original back, or train a new run."
             )
 
 
 def _short(digest: object) -> str:
-    return "none" if digest is None else str(digest)[:12]
+    text = "none" if digest is None else str(digest)[:12]
+    return text if text.isprintable() else quoted(text)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

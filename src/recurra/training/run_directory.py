@@ -3,44 +3,70 @@
     config.yaml           the resolved configuration
     (vocabulary files)    written by the task
     model.safetensors     the weights to use: the best so far
-    metrics.jsonl         one line per evaluation
+    metrics.jsonl         lines of training metrics and of evaluations
+    changes.jsonl         a line for each time it was resumed with other settings
     checkpoints/          <step>.safetensors, the last few
     plots/
     resume/<step>/        tensors.safetensors, values.json: everything that training needs to continue
     resume/latest         one line, the name of the complete folder
 
-A new run is built in a temporary folder and renamed into place. A resume folder is written whole and flushed before
+A new run is built in a temporary folder and put into place whole. A resume folder is written whole and flushed before
 `latest` names it, and older ones go only afterwards. So a kill at any instant leaves either no
 directory, or one that opens with its last complete state. Nothing that is loaded can run code.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from recurra.durable import flush_folder, write_atomic, write_flushed
-from recurra.errors import RunError, TrainingError
+from recurra.durable import (
+    append,
+    flush,
+    flush_folder,
+    read_plain,
+    truncate,
+    whole_path,
+    write_atomic,
+    write_flushed,
+)
+from recurra.errors import RunError, TrainingError, quoted
+from recurra.plain_yaml import write_plain_yaml
 from recurra.training.durable import (
+    check_names,
+    check_plain,
     check_tensors,
     json_bytes,
+    plain_values,
     read_json,
     read_tensors,
     read_yaml,
     tensor_bytes,
 )
+from recurra.training.metrics_file import metrics_line, read_metrics
+from recurra.training.run_lock import RunLock
+from recurra.training.run_place import (
+    CONFIG,
+    RESUME,
+    check_free,
+    check_there,
+    clear_leftover,
+    put_in_place,
+    working_folder,
+)
 
-CONFIG, WEIGHTS, METRICS = "config.yaml", "model.safetensors", "metrics.jsonl"
-RESUME, LATEST, CHECKPOINTS, PLOTS = "resume", "latest", "checkpoints", "plots"
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS, METRICS = "model.safetensors", "metrics.jsonl"
+LATEST, CHECKPOINTS, PLOTS = "latest", "checkpoints", "plots"
+STEP_FOLDER = re.compile(r"\d{1,18}(-\d)?", re.ASCII)
+CHECKPOINT = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
 TENSORS, VALUES = "tensors.safetensors", "values.json"
 
 
@@ -65,6 +91,11 @@ class RunDirectory:
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         self.config = config
+        self._lock: RunLock | None = None
+        self._identity = _identity(path)
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
 
     # ---------------------------------------------------------------- create and open
 
@@ -79,7 +110,7 @@ class RunDirectory:
         overwrite: bool = False,
         metrics: Sequence[Mapping[str, Any]] = (),
     ) -> RunDirectory:
-        """Build a new run in a temporary folder and rename it into place.
+        """Build a new run in a temporary folder and rename it into place; it is then locked, until `unlock`.
 
         Args:
             path: where the run will be; must be absent or an empty folder, or, with `overwrite`, a run.
@@ -93,22 +124,30 @@ class RunDirectory:
         Raises:
             RunError: the path holds something, or cannot be written.
         """
-        path = Path(path).resolve()
         check_free(path, overwrite)
-        temporary = path.with_name(f".{path.name}.new")
+        path = whole_path(path)
+        lock = None
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            cls._build(temporary, config, files, weights, resume, metrics)
-            _put_in_place(temporary, path)
-        except OSError as error:
+            temporary = working_folder(path)
+            try:
+                lock = RunLock(temporary)
+                cls._build(temporary, config, files, weights, resume, metrics)
+                put_in_place(temporary, path)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            run = cls.open(path)
+        except BaseException as error:
+            if lock is not None:
+                lock.release()
+            if not isinstance(error, OSError):
+                raise
             raise RunError(
                 f"{path}: could not create the run directory ({error.strerror or error}); make room, or "
                 "choose another folder."
             ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return cls.open(path)
+        run._lock = lock
+        return run
 
     @classmethod
     def _build(
@@ -120,19 +159,15 @@ class RunDirectory:
         resume: ResumeState | None,
         metrics: Sequence[Mapping[str, Any]],
     ) -> None:
-        import yaml
-
-        text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-        write_atomic(temporary / CONFIG, text.encode())
+        write_atomic(temporary / CONFIG, _config_bytes(config))
         files(temporary)
         for folder in (RESUME, CHECKPOINTS, PLOTS):
             (temporary / folder).mkdir()
-        write_atomic(temporary / METRICS, b"".join(map(_metrics_line, metrics)))
+        write_atomic(temporary / METRICS, b"".join(map(metrics_line, metrics)))
         write_atomic(temporary / WEIGHTS, tensor_bytes(weights))
         if resume is not None:
             cls(temporary, {})._write_resume(resume)
-        for file in temporary.iterdir():
-            _flush(file)
+        flush(temporary)
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
@@ -142,12 +177,52 @@ class RunDirectory:
             RunError: the directory is missing, damaged, or not a run.
         """
         path = Path(path)
-        if not path.is_dir():
-            what = "is a file, not a run directory" if path.exists() else "no such run directory"
-            raise RunError(f"{path}: {what}; `recurra train ... --out {path}` makes one.")
+        check_there(path)
+        check_plain(path)
         run = cls(path, read_yaml(path / CONFIG))
         check_tensors(path / WEIGHTS)
         return run
+
+    # ---------------------------------------------------------------- one writer
+
+    def lock(self) -> None:
+        """Take the right to write into the run, until `unlock` or the end of the process.
+
+        Raises:
+            RunError: another process, or another call in this one, has it; or an overwriting has put another run there
+                since this one was opened.
+        """
+        if self._lock is None:
+            lock = RunLock(self.path)
+            if _identity(self.path) != self._identity:
+                lock.release()
+                raise RunError(
+                    f"{self.path}: another run has taken its place since it was opened; start again."
+                )
+            self._lock = lock
+            clear_leftover(self.path)
+
+    def with_config(self, config: dict[str, Any]) -> RunDirectory:
+        """The same run, and the same right to write into it, with another configuration; no file changes yet."""
+        other = RunDirectory(self.path, config)
+        other._lock = self._lock
+        return other
+
+    def unlock(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def save_config(self) -> None:
+        """Replace `config.yaml` where it is not what `config` holds, as of a run that is resumed with changes.
+
+        Raises:
+            TrainingError: the disk is full or refuses.
+        """
+        if read_yaml(self.path / CONFIG) != self.config:
+            with self._saving():
+                write_atomic(self.path / CONFIG, _config_bytes(self.config))
 
     # ---------------------------------------------------------------- resume states
 
@@ -160,13 +235,13 @@ class RunDirectory:
         """
         pointer = self.path / RESUME / LATEST
         try:
-            name = pointer.read_text(encoding="ascii").strip()
+            name = read_plain(pointer, at_most=100).decode("ascii").strip()
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{pointer}: missing or unreadable; the run cannot be resumed, but its weights can be used."
             ) from error
-        if not re.fullmatch(r"\d+(-\d+)?", name) or not (pointer.parent / name).is_dir():
-            raise RunError(f"{pointer}: expected the name of a folder beside it, got {name[:40]!r}.")
+        if not STEP_FOLDER.fullmatch(name) or not (pointer.parent / name).is_dir():
+            raise RunError(f"{pointer}: expected the name of a folder beside it, got {quoted(name)}.")
         return name
 
     def save_resume(self, state: ResumeState) -> None:
@@ -182,13 +257,18 @@ class RunDirectory:
 
     def _write_resume(self, state: ResumeState) -> None:
         resume = self.path / RESUME
-        _flush(self.path / METRICS)
+        flush(self.path / METRICS)
         length = (self.path / METRICS).stat().st_size
         folder = self._free_folder(state.step)
         try:
             folder.mkdir()
             write_flushed(folder / TENSORS, tensor_bytes(state.tensors))
-            values = {**state.values, "step": state.step, "metrics_bytes": length}
+            values = {
+                **state.values,
+                "step": state.step,
+                "metrics_bytes": length,
+                "tensors": sorted(state.tensors),
+            }
             write_flushed(folder / VALUES, json_bytes(values))
             flush_folder(folder)
             flush_folder(resume)
@@ -197,7 +277,7 @@ class RunDirectory:
             raise
         write_atomic(resume / LATEST, f"{folder.name}\n".encode())
         for other in resume.iterdir():
-            if other.is_dir() and other != folder:
+            if STEP_FOLDER.fullmatch(other.name) and other != folder:
                 shutil.rmtree(other)
 
     def _free_folder(self, step: int) -> Path:
@@ -215,16 +295,26 @@ class RunDirectory:
         Raises:
             RunError: a file is missing, damaged or foreign.
         """
+        state = self.read_resume()
+        self._cut_metrics(state.values["metrics_bytes"])
+        return state
+
+    def read_resume(self) -> ResumeState:
+        """Read the last complete state, and change nothing.
+
+        Raises:
+            RunError: a file is missing, damaged or foreign.
+        """
         folder = self.path / RESUME / self.latest
         values = read_json(folder / VALUES)
         for key in ("step", "metrics_bytes"):
-            if type(values.get(key)) is not int or values[key] < 0:
+            if type(values.get(key)) is not int or not 0 <= values[key] < 1 << 53:
                 raise RunError(
                     f"{folder / VALUES}: expected a whole number under {key!r}; the file is damaged."
                 )
-        state = ResumeState(values["step"], read_tensors(folder / TENSORS), values)
-        self._cut_metrics(values["metrics_bytes"])
-        return state
+        tensors = read_tensors(folder / TENSORS)
+        check_names(values, tensors, folder)
+        return ResumeState(values["step"], tensors, values)
 
     # ---------------------------------------------------------------- weights
 
@@ -248,7 +338,7 @@ class RunDirectory:
     def checkpoints(self) -> dict[int, Path]:
         """The files in `checkpoints`, by step, in that order."""
         files = (self.path / CHECKPOINTS).glob("*.safetensors")
-        return dict(sorted((int(file.stem), file) for file in files if file.stem.isdigit()))
+        return dict(sorted((int(file.stem), file) for file in files if CHECKPOINT.fullmatch(file.stem)))
 
     def save_checkpoint(self, step: int, tensors: Mapping[str, Tensor], keep: int) -> None:
         """Keep these weights as `checkpoints/<step>.safetensors`, and only the last `keep` of them.
@@ -273,30 +363,17 @@ class RunDirectory:
         Raises:
             TrainingError: the disk is full or refuses.
         """
-        line = _metrics_line(values)
-        with self._saving(), (self.path / METRICS).open("ab") as file:
-            file.write(line)
+        line = metrics_line(values)
+        with self._saving():
+            append(self.path / METRICS, line)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl`; a last line that a kill cut short is left out.
 
         Raises:
-            RunError: another line is not a JSON object.
+            RunError: another line is not a JSON object, or what should be a number in it is none.
         """
-        path = self.path / METRICS
-        if not path.exists():
-            return []
-        lines = path.read_bytes().split(b"\n")[:-1]
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise RunError(f"{path}, line {number}: not JSON; remove the line.") from error
-            if not isinstance(row, dict):
-                raise RunError(f"{path}, line {number}: expected a JSON object; remove the line.")
-            rows.append(row)
-        return rows
+        return read_metrics(self.path / METRICS)
 
     def _cut_metrics(self, length: int) -> None:
         path = self.path / METRICS
@@ -305,7 +382,8 @@ class RunDirectory:
                 f"{path}: shorter than when the state was saved ({length} bytes); put the original file back."
             )
         if path.stat().st_size > length:
-            os.truncate(path, length)
+            with self._saving():
+                truncate(path, length)
 
     @contextmanager
     def _saving(self) -> Iterator[None]:
@@ -318,58 +396,11 @@ class RunDirectory:
             ) from error
 
 
-def check_free(path: str | Path, overwrite: bool = False) -> None:
-    """Refuse a path at which `create` would refuse to build, before any work is done.
-
-    Raises:
-        RunError: the path holds a run (and `overwrite` is false), or something that is not a run.
-    """
-    path = Path(path)
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise RunError(f"{path}: a file is there; choose another folder for the run.")
-    if not any(path.iterdir()):
-        return
-    if not (path / CONFIG).is_file() or not (path / RESUME).is_dir():
-        raise RunError(f"{path}: holds files that are not a run of recurra; choose another folder.")
-    if not overwrite:
-        raise RunError(
-            f"{path}: holds a run already; `recurra resume {path}` continues it, another folder or "
-            "overwriting (--overwrite) starts anew."
-        )
+def _identity(path: Path) -> tuple[int, int]:
+    """Which folder it is, whatever its name."""
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino
 
 
-def _put_in_place(temporary: Path, path: Path) -> None:
-    """Rename, having moved a run that is overwritten out of the way first."""
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.rename(old)
-    temporary.rename(path)
-    flush_folder(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _metrics_line(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, allow_nan=False) + "\n").encode()
-
-
-def _flush(path: Path) -> None:
-    """Flush a file or a folder with the files in it."""
-    if path.is_dir():
-        for inner in path.iterdir():
-            _flush(inner)
-        flush_folder(path)
-        return
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _plain(value: Any) -> Any:
-    """Tuples become lists and paths strings, as YAML has neither."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+def _config_bytes(config: Mapping[str, Any]) -> bytes:
+    return write_plain_yaml(plain_values(config)).encode()

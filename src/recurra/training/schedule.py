@@ -2,7 +2,8 @@
 
 Progress is the largest share used up of any limit of the run: updates, epochs or elapsed minutes. So
 under a limit in minutes, `linear` and `cosine` are schedules in elapsed time, and reach their end when
-the time is up, however fast the machine is.
+the time is up, however fast the machine is. A run whose limit is changed counts its progress over the new limit
+from then on: resumed at the end of 3 minutes to go on to 10, it has the rate of 30 % of a run of 10 minutes.
 """
 
 from __future__ import annotations
@@ -80,6 +81,11 @@ class Schedule:
             self.scale *= self.config.factor
             self.evaluations_since_best = 0
 
+    def judged_anew(self, criterion: float) -> None:
+        """The best evaluation so far has this number that is to fall from now on, as it is made otherwise."""
+        if self.best is not None:
+            self.best, self.evaluations_since_best = criterion, 0
+
     def pack(self) -> dict[str, Any]:
         """What `unpack` needs to continue, as plain values."""
         return {"scale": self.scale, "best": self.best, "evaluations_since_best": self.evaluations_since_best}
@@ -97,5 +103,7 @@ class Schedule:
                 int(values["evaluations_since_best"]),
             )
             self.best = None if best is None else float(best)
-        except (KeyError, TypeError, ValueError) as error:
+            if not (0.0 <= self.scale <= 1.0 and math.isfinite(self.best or 0.0)):
+                raise ValueError("a number out of its range")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RunError(f"{source}: the schedule's values are damaged ({error}).") from error
