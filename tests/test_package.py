@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
+import pkgutil
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_origin
 
 import pytest
 
@@ -74,3 +80,61 @@ def test_type_checkers_see_the_same_names():
     modules = {name: f"{homes.pop(name)}.{name}" for name in recurra._MODULES}
     assert homes == recurra._HOMES
     assert modules == recurra._MODULES
+
+
+# --- what the signatures name ------------------------------------------------------------------------
+
+
+def _classes() -> dict[str, list[type]]:
+    """Every class of recurra by its name."""
+    found: dict[str, list[type]] = {}
+    for info in pkgutil.walk_packages(recurra.__path__, "recurra."):
+        if not info.name.endswith("__main__"):
+            for name, value in vars(importlib.import_module(info.name)).items():
+                if isinstance(value, type) and value.__module__ == info.name:
+                    found.setdefault(name, []).append(value)
+    return found
+
+
+def _functions(public: object) -> Iterator[tuple[str, Any]]:
+    """What of a public name has annotations: itself, or its fields, properties and methods, those of `Run()` too."""
+    if not isinstance(public, type):
+        yield "", public
+        return
+    yield "", public
+    for name, value in vars(public).items():
+        if not name.startswith("_") or name in ("__init__", "__call__", "__getitem__"):
+            inner = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+            if inspect.isfunction(inner):
+                yield f".{name}", inner
+
+
+def _named_by(annotated: Any, classes: dict[str, list[type]]) -> Iterator[type]:
+    """The classes of recurra in the annotations of a function or the fields of a class, aliases of them included."""
+    space = vars(sys.modules[annotated.__module__])
+    for key, annotation in inspect.get_annotations(annotated).items():
+        if key.startswith("_") and isinstance(annotated, type):
+            continue
+        for name in re.findall(r"[A-Za-z_]\w*", str(annotation)):
+            value = space.get(name)
+            value = get_origin(value) or value
+            if isinstance(value, type):
+                if value.__module__.startswith("recurra."):
+                    yield value
+            elif value is None and len(classes.get(name, ())) == 1:  # imported for type checkers only
+                yield classes[name][0]
+
+
+def test_every_class_that_a_public_signature_names_is_public():
+    classes = _classes()
+    public = {name: getattr(recurra, name) for name in recurra._HOMES}
+    missing = {
+        f"{named.__module__}.{named.__name__}, of recurra.{name}{part}"
+        for name, value in public.items()
+        for part, annotated in _functions(value)
+        for named in _named_by(annotated, classes)
+        if named not in public.values()
+    }
+    assert not missing
+    prediction = set(_named_by(recurra.Run.iter_predict, classes))
+    assert prediction == {recurra.Prediction}

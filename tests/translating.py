@@ -31,7 +31,7 @@ def translate(
     others: Sequence[Run] = (),
 ) -> Iterator[Translation]:
     run = run.with_ensemble(others) if others else run
-    return run.predict(lines, **_options(beam), greedy=greedy, copy_unknown=copy_unknown)
+    return run.iter_predict(lines, **_options(beam), greedy=greedy, copy_unknown=copy_unknown)
 
 
 def evaluate(

@@ -66,7 +66,8 @@ def test_its_evaluation_is_recorded_beside_the_best_single_one(run, made):
     assert made.figures["valid_loss"] == pytest.approx(again.loss, rel=1e-6)
     assert made.figures["valid_bleu"] == again.scores["bleu"].value
     assert set(made.figures) == {"valid_loss", "valid_perplexity", "valid_exact_match", "valid_bleu"}
-    best = next(row for row in run.directory.metrics() if row["step"] == run.result.best_step)
+    best = run.result.best_metrics
+    assert (best["step"], best["valid_bleu"]) == (run.result.best_step, made.best_figures["valid_bleu"])
     assert made.best_figures == {name: best[name] for name in made.figures}
     (line,) = opened.directory.metrics()
     assert line == {
@@ -82,7 +83,7 @@ def test_its_evaluation_is_recorded_beside_the_best_single_one(run, made):
 def test_it_is_used_as_any_run_but_not_resumed(run, made):
     opened = recurra.load(made.directory.path)
     assert opened.config == run.config
-    assert len(list(opened.predict(["a b", "c"]))) == 2
+    assert len(opened.predict(["a b", "c"])) == 2
     with pytest.raises(RunError, match=r"is the mean of checkpoints of .*run; resume that run"):
         recurra.resume(made.directory.path)
     with pytest.raises(RunError, match="expected at least 2 checkpoints, got 0"):

@@ -1,5 +1,6 @@
 """The life of a run, on a task of the test's own: train, resume and load know no task's particulars."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from recurra.cells import GRU, Cell
 from recurra.cli import main
 from recurra.data.corpus import TextConfig
 from recurra.errors import ConfigError, RunError
+from recurra.metrics.records import evaluations
 from recurra.models.language_model_config import LanguageModelConfig
 from recurra.settings import plain
 from recurra.tasks.job import TaskJob
@@ -96,7 +98,7 @@ def test_a_model_without_a_cell_has_the_same_life(text, tmp_path, monkeypatch):
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
 
-    assert set(task_file(whole)) == {"task", "format", "digests"}
+    assert set(task_file(whole)) == {"task", "format", "digests", "recurra"}
     assert task_file(whole)["digests"] == resume_values(whole)["fingerprint"]
     assert set(resume_values(whole)["fingerprint"]) == {"data.train_source", "vocabulary"}
     assert "backend" not in resume_values(whole)["environment"]
@@ -137,6 +139,44 @@ def test_an_own_cell_is_checked_against_its_equations(text, tmp_path, capsys):
     assert capsys.readouterr().err.count("equations") == 0
     with pytest.raises(RunError, match=r"equations of cell 'Mine' are not those .*resume with the original"):
         recurra.resume(tmp_path / "run", cell=GRU)
+
+
+def test_the_text_of_an_own_cell_is_kept_for_reading(text, tmp_path):
+    run = recurra.train(config(text, "reference", steps=2, keep=2, save_every=1), tmp_path / "run", cell=Mine)
+    here = Path(__file__).resolve()
+    kept = run.path / "cell.py.txt"
+    assert kept.read_bytes() == here.read_bytes()
+    digest = hashlib.sha256(here.read_bytes()).hexdigest()
+    assert task_file(run)["cell_code"] == {"file": str(here), "sha256": digest}
+    with pytest.raises(RunError) as error:
+        recurra.load(run.path)
+    assert str(error.value) == (
+        f"{run.path}: the run's cell 'Mine' is not built in; name its code, --model.cell FILE.py:Mine or cell=Mine. "
+        f"It was trained with '{here}'; its text is in {kept}."
+    )
+    recurra.average(run.path, tmp_path / "mean", cell=Mine)
+    assert (tmp_path / "mean" / "cell.py.txt").read_bytes() == here.read_bytes()
+    kept.write_text("raise SystemExit('executed')")
+    assert recurra.load(run.path, cell=Mine).path == run.path
+    kept.unlink()
+    with pytest.raises(RunError, match=r"test_life\.py'; its text was not kept\.$"):
+        recurra.load(run.path)
+    record = task_file(run)
+    for code, said in (
+        (None, r"=Mine\.$"),
+        ({"file": None}, r"defined in a notebook or at Python's prompt; its"),
+    ):
+        (run.path / "task.json").write_text(json.dumps(record | {"cell_code": code}))
+        with pytest.raises(RunError, match=said):
+            recurra.load(run.path)
+
+
+def test_a_built_in_class_is_that_cell(text, tmp_path):
+    run = recurra.train(config(text, "reference", steps=1), tmp_path / "run", cell=GRU)
+    assert (run.config.model.cell, "cell_code" in task_file(run)) == ("gru", False)
+    assert recurra.load(run.path).config == run.config
+    with pytest.raises(ConfigError, match="the built-in cell has the name lstm too; rename the class"):
+        recurra.train(config(text, "reference"), tmp_path / "own", cell=type("lstm", (Mine,), {}))
 
 
 # -------------------------------------------------------------------- which evaluation is the best
@@ -188,7 +228,7 @@ def test_a_run_that_does_not_fit_is_not_started_from(text, tmp_path):
 
 def test_the_criterion_decides_which_weights_are_used(text, tmp_path):
     by_loss = recurra.train(config(text), out=tmp_path / "loss")
-    losses = [row["valid_loss"] for row in by_loss.directory.metrics()]
+    losses = [row["valid_loss"] for row in evaluations(by_loss.directory.metrics())[1:]]
     assert losses == sorted(losses, reverse=True)  # so the last evaluation has the lowest loss
     aim = losses[2] + 1e-3
     run = recurra.train(config(text, aim=aim), out=tmp_path / "aim")
@@ -196,7 +236,7 @@ def test_the_criterion_decides_which_weights_are_used(text, tmp_path):
     assert (run.result.best_step, run.result.best_loss) == (6, losses[2])
     data = bigram.TASK.load_data(config(text), run.vocabularies)
     assert TaskJob(bigram.TASK, run.model, data, config(text)).evaluate().loss == losses[2]
-    assert [row["valid_aimed"] for row in run.directory.metrics()] == [aim] * 5
+    assert [row["valid_aimed"] for row in evaluations(run.directory.metrics())[1:]] == [aim] * 5
     assert not any("criterion" in key for row in run.directory.metrics() for key in row)
 
 

@@ -74,7 +74,7 @@ def test_train_load_sample_score_evaluate(text, tmp_path, data, model):
     assert run.result.reason == "steps"
     again = recurra.load(tmp_path / "run")
     line = "the cat sat."
-    (first,), (second,) = list(run.predict([line])), list(again.predict([line]))
+    (first,), (second,) = run.predict([line]), again.predict([line])
     assert first == second
     assert first.perplexity == pytest.approx(math.exp(-first.log_prob / len(first.tokens)))
     assert again.sample("the", n=2, seed=3, max_length=9) == run.sample("the", n=2, seed=3, max_length=9)
@@ -95,7 +95,7 @@ def test_notes_train_and_sample(tmp_path):
     assert run.evaluate().tokens == 7
     assert len(run.sample(n=1, max_length=5, seed=1)[0].splitlines()) == 5
     with pytest.raises(ConfigError, match="note sets"):
-        next(run.predict(["60"]))
+        run.predict(["60"])
 
 
 def test_interrupted_and_resumed_ends_with_the_same_weights(text, tmp_path):
@@ -132,7 +132,7 @@ def test_a_users_own_cell_is_named_by_the_caller(text, tmp_path, capsys):
     assert run.config.model.cell == "MyCell"
     with pytest.raises(RunError, match=r"--model\.cell FILE\.py:MyCell"):
         recurra.load(tmp_path / "run")
-    assert list(recurra.load(tmp_path / "run", cell=MyCell).predict(["on"])) == list(run.predict(["on"]))
+    assert recurra.load(tmp_path / "run", cell=MyCell).predict(["on"]) == run.predict(["on"])
     with pytest.raises(RunError, match="equations"):
         recurra.resume(tmp_path / "run", cell=OtherCell)
     recurra.load(tmp_path / "run", cell=OtherCell)
@@ -166,14 +166,14 @@ def test_the_tokens_of_lines_are_those_of_the_text_and_not_the_padding(text, tmp
     other.write_text("the cat\n\non\nwhere is the dog? on the log, on the mat.\na\n")
     score = run.evaluate({"test": [other]})
     assert score.tokens == score.counts["characters"] == len(other.read_text())
-    alone = list(run.predict(other.read_text().splitlines()))
+    alone = run.predict(other.read_text().splitlines())
     assert nats(score) == pytest.approx(-sum(line.log_prob for line in alone), rel=1e-5)
 
 
 def test_scores_do_not_depend_on_their_neighbours(text, tmp_path):
     run = recurra.train(config(text, {"layout": "lines"}), out=tmp_path / "run")
     lines = ["the cat", "", "a dog sat on the mat with the cat", "é"]
-    together = list(run.predict(lines))
+    together = run.predict(lines)
     for line, score in zip(lines, together, strict=True):
         (alone,) = run.predict([line])
         assert alone.token_log_probs == pytest.approx(score.token_log_probs, rel=1e-4, abs=1e-5)
@@ -198,7 +198,7 @@ def test_what_is_unknown_is_never_drawn(text, tmp_path):
     with torch.no_grad():
         run.model.output_bias[run.vocabularies["text"].unk_id] = 20.0
     assert not any("<unk>" in sample for sample in run.sample(n=4, max_length=20, seed=1))
-    assert next(run.predict(["unheard of"])).unknown == 2
+    assert run.predict(["unheard of"])[0].unknown == 2
 
 
 @pytest.mark.parametrize(

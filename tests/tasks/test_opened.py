@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 import recurra
 from recurra.errors import RunError
-from recurra.tasks.opened import FORMAT, open_run
+from recurra.metrics.records import evaluations
+from recurra.tasks.opened import FORMAT, current_config, open_run
 
 RUNS = Path(__file__).with_name("format_1")
 EXPECTED = json.loads((RUNS / "expected.json").read_text())
@@ -71,7 +72,9 @@ def test_it_resumes_to_the_same_end(folder, name):
             torch.testing.assert_close(end[key], tensor, rtol=1e-4, atol=1e-6)
         else:
             assert torch.equal(end[key], tensor), key
-    assert [row["step"] for row in run.directory.metrics()] == [3, 6]
+    rows = run.directory.metrics()
+    assert [row["step"] for row in evaluations(rows)] == [3, 6]
+    assert [row["step"] for row in rows] == [3, 4, 5, 6, 6]  # a line per update since it was resumed
     assert recurra.resume(folder / name).result.step == 6  # in today's format by now
 
 
@@ -108,8 +111,60 @@ def test_the_format_is_read(folder, made_as, says):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("digests", [1]),
+        ("digests", {"data.train": 3}),
+        ("program", 1),
+        ("cell", ["lstm"]),
+        ("averaged", {}),
+        ("recurra", 2),
+    ],
+)
+def test_a_record_of_other_types_is_refused(folder, key, value):
+    path = folder / "words" / "task.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(
+        RunError, match=rf"task\.json: expected .* under '{key}', got .*put the original file back"
+    ):
+        open_run(folder / "words")
+
+
+@pytest.mark.parametrize("made_by", ["9.1", None])
+@pytest.mark.parametrize("section", ["", "data"])
+def test_a_key_that_is_not_known_names_the_versions(folder, section, made_by):
+    task, config = folder / "words" / "task.json", folder / "words" / "config.yaml"
+    if made_by is not None:
+        task.write_text(json.dumps(json.loads(task.read_text()) | {"recurra": made_by}))
+    text = config.read_text()
+    config.write_text(text.replace("data:\n", "data:\n  novel: 1\n", 1) if section else f"{text}novel: 1\n")
+    key = "data.novel" if section else "novel"
+    maker = r"the run was made by version 9\.1\. Update" if made_by else "was it made by a later version"
+    with pytest.raises(
+        RunError, match=rf"config\.yaml: the key '{key}' is not known to .*{recurra.__version__}; {maker}"
+    ):
+        open_run(folder / "words")
+
+
 def test_a_later_resume_state_is_refused(folder):
     path = folder / "words" / "resume" / "3" / "values.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
     with pytest.raises(RunError, match=r"values\.json has format 3, and this recurra reads 1 to 2"):
         recurra.resume(folder / "words")
+
+
+def test_an_earlier_run_keeps_its_split(folder):
+    """The last lines are held out, and the first sentences are translated."""
+    for made_as in (1, 2):
+        for name in ("characters", "pairs"):
+            path = folder / name / "task.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"format": made_as}))
+        assert open_run(folder / "characters").config.data.hold_out == "end"
+        assert open_run(folder / "pairs").config.evaluation.sampled is False
+    run = recurra.load(folder / "pairs")
+    outputs = run.evaluate(sentences=3).tables["outputs"].rows
+    assert [row[0] for row in outputs] == run.split().source_text[:3]
+    today = recurra.LMConfig().data, recurra.TranslateConfig().evaluation
+    assert (today[0].hold_out, today[1].sampled) == (None, True)
+    assert current_config({"data": {"hold_out": "sample"}}, "lm") == {"data": {"hold_out": "sample"}}

@@ -9,6 +9,7 @@ import pytest
 
 import recurra
 from recurra import BeamConfig, ConfigError
+from recurra.data.held_out import drawn
 from recurra.metrics.error_rates import exact_match
 from recurra.tasks.translation_errors import Sentence, score_by_length, search_errors, sentences_of
 from translating import log_prob, translate
@@ -82,15 +83,16 @@ def test_scores_by_length_are_those_of_their_sentences(run, sentences) -> None:
         score_by_length(both, [sentences, sentences[1:]], BeamConfig(2), 3)
 
 
-def test_sentences_are_the_first_sources_that_are_not_empty(run, tmp_path) -> None:
+def test_sentences_are_drawn_from_the_sources_that_are_not_empty(run, tmp_path) -> None:
     test = tmp_path / "test.tsv"
     test.write_text(
         "ein hund\ta dog\n\tnothing\nrot\tred\nein hund\tone dog\nfrau\twoman\n", encoding="utf-8"
     )
-    found = sentences_of(run.split({"test": [str(test)]}), 2)
-    assert [(one.text, list(one.references)) for one in found] == [
-        ("ein hund", ["a dog", "one dog"]),
-        ("rot", ["red"]),
-    ]
+    split = run.split({"test": [str(test)]})
+    found = [(one.text, list(one.references)) for one in sentences_of(split)]
+    assert found == [("ein hund", ["a dog", "one dog"]), ("rot", ["red"]), ("frau", ["woman"])]
+    two = [(one.text, list(one.references)) for one in sentences_of(split, 2)]
+    assert two == [found[index] for index in drawn(3, 2)]
+    assert two != found[:2]
     with pytest.raises(ConfigError, match="sentences: expected a whole number of at least 1, got 0"):
         sentences_of(run.split(), 0)

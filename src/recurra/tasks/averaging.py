@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -11,19 +12,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from recurra.cells import Cell
-from recurra.durable import finite
+from recurra.cells.code import LONGEST
+from recurra.durable import finite, whole_path
 from recurra.errors import ConfigError, RunError
+from recurra.metrics.records import VALID, evaluations
 from recurra.settings import plain
+from recurra.tasks.given import path_of
 from recurra.tasks.job import TaskJob
-from recurra.tasks.life import AVERAGED, digests_of, rebuild_model, write_files
+from recurra.tasks.life import AVERAGED, CODE_FILE, check_own_cell, digests_of, rebuild_model, write_files
 from recurra.tasks.opened import FORMAT, OpenedRun, open_run
 from recurra.training.counters import Counters
 from recurra.training.device import resolve_device
 from recurra.training.durable import read_json, read_tensors
 from recurra.training.resume import apply_weights, check_fingerprint, current_values, model_tensors
-from recurra.training.run_directory import RESUME, VALUES, RunDirectory, check_free
-
-VALID = "valid_"
+from recurra.training.run_directory import VALUES, RunDirectory
+from recurra.training.run_place import RESUME, check_free
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class Average:
 
 
 def average(
-    path: str | Path, out: str | Path, cell: type[Cell] | None = None, overwrite: bool = False
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    cell: type[Cell] | None = None,
+    overwrite: bool = False,
 ) -> Average:
     """Write the mean of the checkpoints that a run keeps as a new run, evaluated on the validation data.
 
@@ -66,9 +72,10 @@ def average(
         RunError: there are fewer than two checkpoints, one is damaged, the run was never evaluated, or its data
             have changed since.
     """
-    opened = open_run(path)
+    check_own_cell(cell)
+    opened, out = open_run(path_of(path, "path")), path_of(out, "out")
     directory, config = opened.directory, opened.config
-    if Path(out).resolve() == directory.path.resolve():
+    if whole_path(out) == whole_path(directory.path):
         raise ConfigError(f"out: {out} is the run to average; choose another folder.")
     check_free(out, overwrite)
     checkpoints = directory.checkpoints()
@@ -86,11 +93,14 @@ def average(
     evaluation = TaskJob(opened.task, model, data, config).evaluate()
     figures = {VALID + name: value for name, value in evaluation.figures().items()}
     steps = list(checkpoints)
-    made_of = {"run": str(directory.path.resolve()), "steps": steps}
+    made_of = {"run": str(whole_path(directory.path)), "steps": steps}
     record = opened.record | {"format": FORMAT, AVERAGED: made_of}
     line = {"step": steps[-1], **finite(figures), AVERAGED: steps, "best": {"step": best_step, **best}}
-    files, weights = partial(write_files, record, data), model_tensors(model)
+    code = directory.path / CODE_FILE
+    text = code.read_bytes()[:LONGEST] if code.is_file() and not code.is_symlink() else None
+    files, weights = partial(write_files, record, data, text), model_tensors(model)
     created = RunDirectory.create(out, plain(config), files, weights, None, overwrite, [line])
+    created.unlock()
     return Average(opened, created, steps, figures, best_step, best)
 
 
@@ -124,7 +134,7 @@ def _best_evaluation(directory: RunDirectory) -> tuple[int, dict[str, Any]]:
     if not isinstance(values, dict):
         raise RunError(f"{folder}: values.json has no mapping 'counters'; damaged or foreign.")
     step = Counters.unpack(values, folder).best_step
-    for row in directory.metrics():
+    for row in evaluations(directory.metrics()):
         if step is not None and row.get("step") == step:
             return step, {name: value for name, value in row.items() if name.startswith(VALID)}
     raise RunError(

@@ -9,6 +9,7 @@ and continues. `load` opens a run without its data. All three return a `Run`.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -18,24 +19,40 @@ from typing import Any
 import torch
 from torch import nn
 
+from recurra import __version__
 from recurra.cells import CELLS, Cell
+from recurra.cells.code import Code, code_of
 from recurra.cells.drawing import not_drawing
 from recurra.data.dataset import Dataset
-from recurra.durable import write_atomic
-from recurra.errors import ConfigError, RunError
+from recurra.durable import whole_path, write_atomic
+from recurra.errors import ConfigError, RunError, quoted
+from recurra.layers.arguments import check_cell
 from recurra.layers.recurrent import Recurrent
 from recurra.settings import plain
+from recurra.tasks.changes import change, check_regular, check_there, judged_by, reading
+from recurra.tasks.given import path_of
 from recurra.tasks.job import TaskJob
+from recurra.tasks.memory import check_memory
 from recurra.tasks.opened import FORMAT, TASK_FILE, OpenedRun, open_run
+from recurra.tasks.record import MADE_BY
 from recurra.tasks.registry import TASKS, find_task, task_of
 from recurra.tasks.run import Run
 from recurra.tasks.task import AnyTask, Config, TaskConfig
+from recurra.training import overview
 from recurra.training.device import resolve_device
 from recurra.training.durable import json_bytes
 from recurra.training.job import Settings
-from recurra.training.loop import Result, fit
+from recurra.training.loop import fit
+from recurra.training.result import Result
 from recurra.training.resume import apply_weights, model_tensors
-from recurra.training.run_directory import ResumeState, RunDirectory, check_free
+from recurra.training.run_directory import ResumeState, RunDirectory
+from recurra.training.run_place import check_free
+
+CODE_FILE = "cell.py.txt"
+"""The text of a user's own cell, for reading: nothing executes it."""
+
+CODE = "cell_code"
+"""The key of `task.json` under which a run says which file that text is of, and its digest."""
 
 AVERAGED = "averaged"
 """The key of `task.json` under which a mean of checkpoints says what it is the mean of."""
@@ -43,7 +60,7 @@ AVERAGED = "averaged"
 
 def train(
     config: TaskConfig | None = None,
-    out: str | Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     cell: type[Cell] | None = None,
     overwrite: bool = False,
 ) -> Run:
@@ -69,12 +86,16 @@ def train(
     if config is None:
         config = find_task("lm").config()
     task = task_of(config)
-    out = Path("runs") / task.name if out is None else out
+    out = Path("runs") / task.name if out is None else path_of(out, "out")
+    check_own_cell(cell)
     config = _with_cell(config, cell)
     check_free(out, overwrite)
     device = resolve_device(config.training.device)
     source = None if config.training.start_from is None else _open_source(task, config, out)
-    data = task.load_data(config, None if source is None else source.vocabularies)
+    check_regular(config)
+    with overview.slow(reading(config, building=source is None)):
+        data = task.load_data(config, None if source is None else source.vocabularies)
+    check_memory(lambda: task.build_model(config, data.vocabularies, cell), config.optimiser.name, device)
     torch.manual_seed(config.training.seed)
     if source is None:
         model = task.build_model(config, data.vocabularies, cell)
@@ -83,56 +104,82 @@ def train(
     model.to(device)
     program = program_digest(model)
     _check_used(cell, program)
+    code = None if cell is None or config.model.cell in CELLS else code_of(cell)
     record = {
         "task": task.name,
         "format": FORMAT,
-        **_cell_record(config, program),
+        **_cell_record(config, program, code),
         "digests": digests_of(data),
     }
 
     made: list[RunDirectory] = []
 
     def create(state: ResumeState) -> RunDirectory:
-        files = partial(write_files, record, data)
+        files = partial(write_files, record, data, None if code is None else code.text)
         made.append(RunDirectory.create(out, plain(config), files, model_tensors(model), state, overwrite))
         return made[0]
 
     settings = _settings(config, model, data, program)
-    result = fit(TaskJob(task, model, data, config), settings, create)
+    rows = _rows(task, config, data, model, settings, out)
+    result = fit(TaskJob(task, model, data, config), settings, create, rows=rows)
     return _finish(OpenedRun(task, made[0], record, config), model, data, result)
 
 
-def resume(path: str | Path, cell: type[Cell] | None = None) -> Run:
+def resume(
+    path: str | os.PathLike[str], cell: type[Cell] | None = None, changes: Mapping[str, Any] | None = None
+) -> Run:
     """Continue a run from its last complete state, to the end that its configuration names.
+
+        run = recurra.resume("runs/poems", changes={"training.minutes": 10})
 
     Args:
         path: the run directory.
         cell: the class of a run's own cell; not needed for built-in ones.
+        changes: values by dotted key that the run has from now on: of training, the optimiser, the schedule and the
+            evaluation, and of `data` its files, where these have moved. A limit takes the place of all limits before;
+            it counts from the run's beginning.
 
     Returns:
         The run, as `train` does.
 
     Raises:
+        ConfigError: a change is of an unknown key or value, or of what a run keeps.
         RunError: the run is damaged, or the data or the cell's program have changed since; or it is a mean of
-            checkpoints, which no training has led to.
+            checkpoints, which no training has led to; or there are changes and nothing is left to train.
     """
-    opened = open_run(path)
+    check_own_cell(cell)
+    opened = open_run(path_of(path, "path"))
+    opened.directory.lock()
+    try:
+        return _resume(opened, cell, changes or {})
+    finally:
+        opened.directory.unlock()
+
+
+def _resume(opened: OpenedRun, cell: type[Cell] | None, changes: Mapping[str, Any]) -> Run:
+    """Continue a run that is open and locked."""
     task, config = opened.task, opened.config
     averaged = opened.record.get(AVERAGED)
     if isinstance(averaged, dict):
         raise RunError(
             f"{opened.path}: is the mean of checkpoints of {averaged.get('run')}; resume that run, and average again."
         )
-    data = task.load_data(config, opened.vocabularies)
+    if changes:
+        opened = change(opened, changes)
+        config = opened.config
+    check_there(opened)
+    with overview.slow(reading(config, building=False)):
+        data = task.load_data(config, opened.vocabularies)
     torch.manual_seed(config.training.seed)
     model = rebuild_model(opened, cell, strict=True)
     model.to(resolve_device(config.training.device))
     settings = _settings(config, model, data, program_digest(model))
-    result = fit(TaskJob(task, model, data, config), settings, opened.directory, resume=True)
+    rows = _rows(task, config, data, model, settings, opened.path)
+    result = fit(TaskJob(task, model, data, config), settings, opened.directory, True, rows)
     return _finish(opened, model, data, result)
 
 
-def load(path: str | Path, cell: type[Cell] | None = None, device: str = "cpu") -> Run:
+def load(path: str | os.PathLike[str], cell: type[Cell] | None = None, device: str = "cpu") -> Run:
     """Open a run to use it; its data files are not read.
 
         run = recurra.load("runs/poems")
@@ -148,7 +195,8 @@ def load(path: str | Path, cell: type[Cell] | None = None, device: str = "cpu") 
     Raises:
         RunError: the run is missing or damaged, or its cell's code was not named.
     """
-    return load_opened(open_run(path), cell, device)
+    check_own_cell(cell)
+    return load_opened(open_run(path_of(path, "path")), cell, device)
 
 
 def load_opened(opened: OpenedRun, cell: type[Cell] | None = None, device: str = "cpu") -> Run:
@@ -176,9 +224,10 @@ def rebuild_model(opened: OpenedRun, cell: type[Cell] | None, strict: bool) -> n
     config, path = opened.config, opened.path
     name = getattr(config.model, "cell", None)
     if cell is None and "cell" in opened.record and name not in CELLS:
+        known = name if isinstance(name, str) and name.isidentifier() and len(name) < 100 else "CLASS"
         raise RunError(
-            f"{path}: the run's cell {name!r} is not built in; name its code, "
-            f"--model.cell FILE.py:{name} or cell={name}."
+            f"{path}: the run's cell {quoted(name)} is not built in; name its code, --model.cell FILE.py:{known} or "
+            f"cell={known}.{_where_the_code_is(opened)}"
         )
     with not_drawing():
         model: nn.Module = opened.task.build_model(config, opened.vocabularies, cell)
@@ -192,16 +241,33 @@ def rebuild_model(opened: OpenedRun, cell: type[Cell] | None, strict: bool) -> n
     return model
 
 
+def check_own_cell(cell: object) -> None:
+    """Refuse what is no class of cells.
+
+    Raises:
+        CellError, ConfigError: it is none; the remedy is named.
+    """
+    if isinstance(cell, str):
+        raise ConfigError(
+            f"cell: expected the class of a cell of your own, got {quoted(cell)}; a built-in cell is named in the "
+            'configuration, as in LanguageModelConfig(cell="gru").'
+        )
+    if cell is not None:
+        check_cell(cell)
+
+
 def program_digest(model: nn.Module) -> str | None:
     """The digest of the cell's program (of several, all of them); None where the model has no cell."""
     programs = [module.digest for module in model.modules() if isinstance(module, Cell)]
     return "+".join(dict.fromkeys(programs)) or None
 
 
-def write_files(record: Mapping[str, Any], data: Dataset[Any], folder: Path) -> None:
-    """Write what of a run the task decides: its vocabularies and `task.json`."""
+def write_files(record: Mapping[str, Any], data: Dataset[Any], code: bytes | None, folder: Path) -> None:
+    """Write what of a run the task decides: its vocabularies, `task.json`, and the text of its own cell's code."""
     data.vocabularies.save(folder)
-    write_atomic(folder / TASK_FILE, json_bytes(record))
+    if code is not None:
+        write_atomic(folder / CODE_FILE, code)
+    write_atomic(folder / TASK_FILE, json_bytes({**record, MADE_BY: __version__}))
 
 
 # --- a run to start from ------------------------------------------------------------------------------
@@ -215,7 +281,7 @@ def _open_source(task: AnyTask, config: TaskConfig, out: str | Path) -> OpenedRu
         RunError: it is missing or damaged.
     """
     path = str(config.training.start_from)
-    if Path(out).resolve() == Path(path).resolve():
+    if whole_path(out) == whole_path(path):
         raise ConfigError(f"out: {out} is the run to start from; choose another folder.")
     source = open_run(path)
     if source.task.name != task.name:
@@ -255,10 +321,17 @@ def _started_from(
 
 
 def _with_cell(config: Config, cell: type[Cell] | None) -> Config:
-    """The configuration with the name of the cell's class in it."""
+    """The configuration with the name of the cell's class in it; of a built-in one the name that it has in `CELLS`.
+
+    Raises:
+        ConfigError: a class of one's own has the name of a built-in cell.
+    """
     if cell is None or not hasattr(config.model, "cell"):
         return config
-    model = dataclasses.replace(config.model, cell=cell.__name__)
+    built_in = {known: name for name, known in CELLS.items()}
+    if cell not in built_in and cell.__name__ in CELLS:
+        raise ConfigError(f"cell: the built-in cell has the name {cell.__name__} too; rename the class.")
+    model = dataclasses.replace(config.model, cell=built_in.get(cell, cell.__name__))
     return dataclasses.replace(config, model=model)
 
 
@@ -267,9 +340,24 @@ def _check_used(cell: type[Cell] | None, program: str | None) -> None:
         raise ConfigError(f"cell: this model has no recurrent cell, got {cell.__name__}; leave it out.")
 
 
-def _cell_record(config: TaskConfig, program: str | None) -> dict[str, str]:
+def _cell_record(config: TaskConfig, program: str | None, code: Code | None) -> dict[str, Any]:
     """What `task.json` says of the cell; nothing where the model has none."""
-    return {} if program is None else {"cell": config.model.cell, "program": program}
+    if program is None:
+        return {}
+    record: dict[str, Any] = {"cell": config.model.cell, "program": program}
+    return record if code is None else record | {CODE: {"file": code.file, "sha256": code.sha256}}
+
+
+def _where_the_code_is(opened: OpenedRun) -> str:
+    """Where the code of a run's own cell was, and where its text can be read."""
+    code = opened.record.get(CODE)
+    if not isinstance(code, Mapping):
+        return ""
+    kept = opened.path / CODE_FILE
+    text = f"its text is in {kept}" if kept.is_file() else "its text was not kept"
+    if code.get("file") is None:
+        return f" It was defined in a notebook or at Python's prompt; {text}."
+    return f" It was trained with {quoted(code.get('file'))}; {text}."
 
 
 def digests_of(data: Dataset[Any]) -> dict[str, str]:
@@ -285,7 +373,22 @@ def _settings(config: TaskConfig, model: nn.Module, data: Dataset[Any], program:
         fingerprint["model.cell"] = program
         backends = [module.choose_backend() for module in model.modules() if isinstance(module, Recurrent)]
         environment["backend"] = ", ".join(dict.fromkeys(backends))
-    return Settings(config.training, config.optimiser, config.schedule, fingerprint, environment)
+    return Settings(
+        config.training, config.optimiser, config.schedule, fingerprint, environment, judged_by(config)
+    )
+
+
+def _rows(
+    task: AnyTask,
+    config: TaskConfig,
+    data: Dataset[Any],
+    model: nn.Module,
+    settings: Settings,
+    path: str | Path,
+) -> list[overview.Row]:
+    """What training says before it begins."""
+    machine = overview.machine(settings, next(model.parameters()).device)
+    return [*task.describe(data, config), *overview.model(model), machine, ("run", str(path))]
 
 
 def _finish(opened: OpenedRun, model: nn.Module, data: Dataset[Any], result: Result) -> Run:
@@ -297,7 +400,13 @@ def _finish(opened: OpenedRun, model: nn.Module, data: Dataset[Any], result: Res
     model.eval()
     records = directory.metrics()
     if records:  # an interruption may come before the first evaluation
-        show_training(records, _heading(opened)).save(directory.path / "plots" / "training.png")
+        try:
+            show_training(records, _heading(opened)).save(directory.path / "plots" / "training.png")
+        except OSError as error:  # the disk is full or refuses; weights and metrics are safe
+            print(
+                f"note: {directory.path}/plots: the training curves could not be drawn ({error.strerror or error}).",
+                file=sys.stderr,
+            )
     return Run(opened, model, data, result)
 
 

@@ -13,7 +13,7 @@ from recurra.data.text import TextConfig
 from recurra.errors import ConfigError
 from recurra.models.language_model_config import LanguageModelConfig
 from recurra.settings import check, setting
-from recurra.tasks.task import Reading, Task
+from recurra.tasks.task import Reading, Task, check_sections
 from recurra.training.config import TrainingConfig
 from recurra.training.optimiser_config import OptimiserConfig
 from recurra.training.schedule import ScheduleConfig
@@ -47,6 +47,9 @@ class LMConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+
+    def __post_init__(self) -> None:
+        check_sections(self)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
         """Nats per token over every token; of text also perplexity and bits per character."""
         from recurra.data.batches import evaluation_batches
         from recurra.data.corpus import Tokens
+        from recurra.data.unknown import count_unknown
         from recurra.metrics.perplexity import Cost
         from recurra.tasks.losses import summed_loss
 
@@ -136,7 +140,21 @@ class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
         streams = options.streams or (1 if continuous else config.training.batch_size)
         nats, tokens = summed_loss(model, evaluation_batches(split, streams))
         characters = split.characters if isinstance(split, Tokens) else None
-        return Cost(nats, tokens, characters, vocabularies[TEXT].unit).evaluation()
+        evaluation = Cost(nats, tokens, characters, vocabularies[TEXT].unit).evaluation()
+        if not isinstance(split, Tokens) or vocabularies[TEXT].unk_id is None:
+            return evaluation
+        return evaluation.with_unknown(count_unknown(vocabularies[TEXT], split.ids))
+
+    def describe(self, data: Dataset[Split], config: LMConfig) -> list[tuple[str, str]]:
+        """The splits in symbols, and what of the validation text the vocabulary does not know."""
+        from recurra.data.corpus import Tokens
+        from recurra.tasks.descriptions import describe_splits, describe_vocabularies
+
+        valid = {TEXT: data.valid.ids} if isinstance(data.valid, Tokens) else {}
+        return [
+            describe_splits(data, config.data.vocabulary),
+            *describe_vocabularies(data.vocabularies, valid),
+        ]
 
     def validation_options(self, config: LMConfig) -> LMEvaluateOptions:
         """As many streams as in training: as fast, and a little worse than one stream."""
@@ -149,10 +167,14 @@ class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
                 "score: a model of note sets scores no text; use evaluate with a JSON file of notes."
             )
 
+    def reads_bytes(self, vocabularies: Vocabularies) -> bool:
+        """Of bytes, a line is its bytes."""
+        return vocabularies[TEXT].reads_bytes
+
     def predict(
         self,
         model: LanguageModel,
-        records: Sequence[str],
+        records: Sequence[str | bytes],
         config: LMConfig,
         vocabularies: Vocabularies,
         options: LMPredictOptions,
@@ -164,12 +186,14 @@ class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
         return how(model, vocabularies[TEXT], records, options.tokens)
 
     def decoding(
-        self, record: str, config: LMConfig, vocabularies: Vocabularies, options: SampleOptions
+        self, record: str | bytes, config: LMConfig, vocabularies: Vocabularies, options: SampleOptions
     ) -> Decoding:
         """The record is the beginning of the text that is sampled."""
         import torch
 
         from recurra.contracts import Batch
+        from recurra.data.unknown import note_on_unknown
+        from recurra.data.vocabulary import Bytes, text_of
         from recurra.decode.decoding import Decoding
 
         vocabulary = vocabularies[TEXT]
@@ -181,8 +205,19 @@ class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
         def text(drawn: Tensor) -> str:
             return vocabulary.decode(torch.cat([prompt, drawn.cpu()]).numpy())
 
-        forbid = () if vocabulary.unk_id is None else (vocabulary.unk_id,)
-        return Decoding(Batch.of_rows(1), prompt, vocabulary.eos_id if stop_at_end else None, forbid, text)
+        def data(drawn: Tensor) -> bytes:
+            assert isinstance(vocabulary, Bytes)
+            return vocabulary.decode_bytes(torch.cat([prompt, drawn.cpu()]).numpy())
+
+        return Decoding(
+            Batch.of_rows(1),
+            prompt,
+            stop=vocabulary.eos_id if stop_at_end else None,
+            forbid=() if vocabulary.unk_id is None else (vocabulary.unk_id,),
+            text=text,
+            data=data if isinstance(vocabulary, Bytes) else None,
+            note=note_on_unknown(vocabulary, text_of(record), prompt.numpy(), "the prompt"),
+        )
 
     def reading(self, record: str, config: LMConfig, vocabularies: Vocabularies) -> Reading:
         """A text from its start; each symbol is labelled where it has been read."""

@@ -8,26 +8,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recurra.errors import ConfigError, RunError
+from recurra.errors import ConfigError, RunError, quoted
 from recurra.settings import build
+from recurra.tasks.record import check_keys, check_record
 from recurra.tasks.registry import TASKS, find_task
 from recurra.tasks.task import AnyTask, Config
-from recurra.training.durable import read_json
+from recurra.training.durable import first_line, read_json
 from recurra.training.run_directory import RunDirectory
+from recurra.training.run_place import CONFIG
 
 if TYPE_CHECKING:
     from recurra.data.vocabularies import Vocabularies
 
 TASK_FILE = "task.json"
-FORMAT = 2
+FORMAT = 3
 """The format of a run, under `format` in `task.json`.
 
 1: vocabularies in the run's folder itself; `evaluation.force`; the share of wrong words is `word_error_rate`.
 2: vocabularies in `vocabularies/`; `evaluation.allow_tokenised`; that share is `sequence_error_rate`.
+3: `data.hold_out` and `evaluation.sampled`; before, the last lines were held out and the first sentences translated.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OpenedRun:
     """A run whose files have been read, but for its vocabularies and weights.
 
@@ -42,6 +45,9 @@ class OpenedRun:
     directory: RunDirectory
     record: dict[str, Any]
     config: Any
+
+    def __repr__(self) -> str:
+        return f"OpenedRun({str(self.path)!r}, {self.task!r})"
 
     @property
     def path(self) -> Path:
@@ -68,33 +74,44 @@ def open_run(path: str | Path) -> OpenedRun:
     """
     directory = RunDirectory.open(path)
     record = read_json(directory.path / TASK_FILE)
+    check_record(record, directory.path / TASK_FILE)
     name, made_as = record.get("task"), record.get("format")
     if type(made_as) is not int or made_as < 1:
         raise RunError(
-            f"{directory.path / TASK_FILE}: expected a whole number under 'format', got {made_as!r}; "
+            f"{directory.path / TASK_FILE}: expected a whole number under 'format', got {quoted(made_as)}; "
             "put the original file back."
         )
     if made_as > FORMAT:
         raise RunError(
-            f"{directory.path}: was made by a later version of recurra (format {made_as}, and this one reads 1 to "
-            f"{FORMAT}); update recurra to use it."
+            f"{directory.path}: was made by a later version of recurra (format {quoted(made_as)}, and this one reads 1 "
+            f"to {FORMAT}); update recurra to use it."
         )
     if not isinstance(name, str) or name not in TASKS:
         raise RunError(
-            f"{directory.path}: expected a run of one of the tasks {', '.join(TASKS)}, got {name!r}; "
+            f"{directory.path}: expected a run of one of the tasks {', '.join(TASKS)}, got {quoted(name)}; "
             "use the version of recurra that made it."
         )
     task = find_task(name)
-    values = directory.config if made_as == FORMAT else current_config(directory.config)
+    values = directory.config if made_as == FORMAT else current_config(directory.config, name)
+    check_keys(task.config, values, record, directory.path / CONFIG)
     return OpenedRun(task, directory, record, config_from_dict(task.config, values, directory.path))
 
 
-def current_config(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a run of format 1 in the names of today."""
+def current_config(values: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """The configuration of a run of an earlier format in the names of today.
+
+    Args:
+        values: as `config.yaml` holds them.
+        task: its name.
+    """
     current = dict(values)
+    if task == "lm" and isinstance(current.get("data"), Mapping):
+        current["data"] = {"hold_out": "end", **current["data"]}
     evaluation = current.get("evaluation")
     if isinstance(evaluation, Mapping):
         evaluation = dict(evaluation)
+        if task == "translate":
+            evaluation.setdefault("sampled", False)
         if "force" in evaluation:
             evaluation["allow_tokenised"] = evaluation.pop("force")
         if isinstance(evaluation.get("metrics"), list):
@@ -118,5 +135,5 @@ def config_from_dict(config: type[Config], values: Mapping[str, Any], source: st
         return build(config, values)
     except (TypeError, ValueError, ConfigError) as error:
         raise RunError(
-            f"{source}/config.yaml: damaged or foreign ({error}); put the original file back."
+            f"{source}/config.yaml: damaged or foreign ({first_line(error)}); put the original file back."
         ) from error

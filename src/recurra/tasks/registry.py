@@ -6,12 +6,13 @@ The list of verbs, `train NAME`, every help text and every hint come from here. 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from recurra.errors import RunError
+from recurra.errors import RunError, quoted
 
 if TYPE_CHECKING:
     from recurra.tasks.task import AnyTask
@@ -93,9 +94,14 @@ def task_of(config: Any) -> AnyTask:
     for task in tasks:
         if isinstance(config, task.config):
             return task
+    got, hint = type(config).__name__, ""
+    if isinstance(config, str | os.PathLike):
+        got = quoted(config)
+        hint = f" Write recurra.train(LMConfig(data=TextConfig(train=[{got}])))."
+    elif isinstance(config, type):
+        got, hint = f"the class {config.__name__}", f" Write {config.__name__}()."
     raise ConfigError(
-        f"config: expected one of {', '.join(task.config.__name__ for task in tasks)}, "
-        f"got {type(config).__name__}."
+        f"config: expected one of {', '.join(task.config.__name__ for task in tasks)}, got {got}.{hint}"
     )
 
 

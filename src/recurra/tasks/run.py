@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -17,16 +17,19 @@ from recurra.data.vocabularies import Vocabularies
 from recurra.decode.decoding import Decoding
 from recurra.decode.sample_options import SampleOptions
 from recurra.decode.sampling import Drawn, Sample, draw, sample
-from recurra.errors import ConfigError, RunError
+from recurra.errors import ConfigError, RunError, nearest, quoted
 from recurra.inspection.shown import Shown
 from recurra.metrics.evaluation import Evaluation
+from recurra.metrics.records import evaluations
+from recurra.settings import keys_with
 from recurra.tasks.common_views import COMMON_VIEWS
 from recurra.tasks.ensemble import EnsembleModel
+from recurra.tasks.given import files_by_key, lines
 from recurra.tasks.opened import OpenedRun
 from recurra.tasks.prediction import Prediction
 from recurra.tasks.registry import TASKS
 from recurra.tasks.task import AnyTask, View
-from recurra.training.loop import Result
+from recurra.training.result import Result
 from recurra.training.run_directory import RunDirectory
 
 Options = TypeVar("Options")
@@ -38,6 +41,8 @@ class Run:
         run = recurra.load("runs/poems")
         print(run.sample("The ", max_length=80)[0])
         print(run.evaluate().scores["perplexity"])
+
+    What gives several things gives a list; `iter_predict`, `iter_samples` and `iter_pieces` give them one by one.
 
     Attributes:
         opened: its task, directory, record and configuration.
@@ -58,6 +63,34 @@ class Run:
         self._data = data
 
     # --- what it is -------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        """What it is a run of, where, with which model, and how far it was trained."""
+        cell = getattr(self.config.model, "cell", None) if "cell" in self.opened.record else None
+        kind = type(self.model).__name__ + ("" if cell is None else f" of {cell} cells")
+        count = sum(one.numel() for one in self.model.parameters())
+        lines = [
+            f"Run({str(self.path)!r}): {TASKS[self.task.name].noun}",
+            f"{kind}, {count:,} parameters on {self.device}; {', '.join(self.vocabularies.sizes())}",
+            self._progress(),
+        ]
+        return "\n  ".join(filter(None, lines))
+
+    def _progress(self) -> str:
+        """The best of its evaluations; empty where there is none, or the run has been moved since."""
+        try:
+            losses = [(row["valid_loss"], row["step"]) for row in evaluations(self.directory.metrics())]
+            loss, step = min(losses)
+            return f"lowest validation loss {loss:.4g} at step {step} of {losses[-1][1]}"
+        except (RunError, OSError, KeyError, TypeError, ValueError):
+            return ""  # what has no evaluations is a run nonetheless, and can be shown
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            verbs = {"translate", "generate", *(verb for entry in TASKS.values() for verb in entry.verbs)}
+            hint = "; use run.predict(lines)" if name in verbs else ""
+            raise AttributeError(f"a Run has no {name!r}{hint}", name=name, obj=self)
 
     @property
     def task(self) -> AnyTask:
@@ -111,10 +144,15 @@ class Run:
         Raises:
             DataError: a file cannot be used.
         """
-        given = {name: list(map(str, paths)) for name, paths in (files or {}).items() if paths}
+        given = files_by_key(files, self._test_keys())
         if given:
             return self.task.read(given, self.config, self.vocabularies)
         return self.data.valid if self.data.test is None else self.data.test
+
+    def _test_keys(self) -> list[str]:
+        """What `files` may have: the names of the keys in `config.data` of files to score."""
+        keys = [key.removeprefix("data.") for key in keys_with(type(self.config), "files")]
+        return [key for key in keys if key.startswith("test")]
 
     # --- use --------------------------------------------------------------------------------------
 
@@ -138,25 +176,38 @@ class Run:
         with torch.no_grad():
             return self.task.evaluate(self.model, self.split(files), self.config, self.vocabularies, chosen)
 
-    def predict(self, records: Iterable[str], options: Any = None, **changes: Any) -> Iterator[Prediction]:
+    @property
+    def reads_bytes(self) -> bool:
+        """Whether its records are bytes, taken as they are, and not text."""
+        return self.task.reads_bytes(self.vocabularies)
+
+    def predict(
+        self, records: Iterable[str | bytes], options: Any = None, **changes: Any
+    ) -> list[Prediction]:
         """What the model says of each record, in their order.
 
             for prediction in run.predict(["a line", "another"]):
                 print(prediction.line())
 
         Args:
-            records: lines of text, without their line ends; read some hundred at a time.
+            records: lines of text, or bytes where `reads_bytes`, such as a list or an opened file; a line end at
+                their end does not count.
             options: of the task's `predict_options`; None for the defaults.
             changes: options by name, instead of those.
 
         Raises:
-            ConfigError: an option is unknown, out of range, or nothing for this model.
+            ConfigError: the records are not lines; an option is unknown, out of range, or nothing for this model.
         """
-        chosen = self._options(self.task.predict_options, options, changes)
-        return self._predict(records, chosen)
+        return list(self.iter_predict(records, options, **changes))
 
-    def _predict(self, records: Iterable[str], options: Any) -> Iterator[Prediction]:
-        records = iter(records)
+    def iter_predict(
+        self, records: Iterable[str | bytes], options: Any = None, **changes: Any
+    ) -> Iterator[Prediction]:
+        """What `predict` gives, one by one; the records are read some hundred at a time, so they may be endless."""
+        chosen = self._options(self.task.predict_options, options, changes)
+        return self._predict(lines(records, self.reads_bytes), chosen)
+
+    def _predict(self, records: Iterator[str | bytes], options: Any) -> Iterator[Prediction]:
         while group := list(itertools.islice(records, self.task.records_at_once)):
             yield from self.task.predict(self.model, group, self.config, self.vocabularies, options)
 
@@ -169,7 +220,7 @@ class Run:
         self.task.check(self.model, self.config, self.vocabularies, options)
 
     def _options(self, kind: type[Options], options: Options | None, changes: Mapping[str, Any]) -> Options:
-        chosen = changed(kind() if options is None else options, changes)
+        chosen = changed(options_of(kind, options), changes)
         self.check(chosen)
         return chosen
 
@@ -186,7 +237,12 @@ class Run:
             raise ConfigError(
                 f"ensemble: {self.path} is {TASKS[self.task.name].noun}, which makes no ensembles; leave it out."
             )
+        if isinstance(others, str | Run) or not isinstance(others, Iterable):
+            raise ConfigError(f"others: expected a list of runs, got {_brief(others)}; write [run].")
+        others = list(others)
         for other in others:
+            if not isinstance(other, Run):
+                raise ConfigError(f"others: expected runs, got {_brief(other)}; open it with recurra.load.")
             if other.task.name != self.task.name or other.vocabularies.digest != self.vocabularies.digest:
                 raise RunError(
                     f"{other.path}: has other vocabularies than {self.path}; an ensemble takes runs that were "
@@ -213,10 +269,10 @@ class Run:
             ConfigError: an option is out of range, or the model does not decode.
         """
         given = changes if prompt is None else {"prompt": prompt, **changes}
-        chosen = changed(options or SampleOptions(), given)
-        return [text for _, text in self.samples(chosen)]
+        chosen = changed(options_of(SampleOptions, options), given)
+        return [text for _, text in self.iter_samples(chosen)]
 
-    def samples(self, options: SampleOptions, stepper: Any = None) -> Iterator[tuple[Sample, str]]:
+    def iter_samples(self, options: SampleOptions, stepper: Any = None) -> Iterator[tuple[Sample, str]]:
         """Samples one by one as they are drawn, each with its text.
 
         Args:
@@ -235,7 +291,7 @@ class Run:
         ):
             yield one, decoding.text(one.ids)
 
-    def pieces(self, options: SampleOptions, stepper: Any = None) -> Iterator[str]:
+    def iter_pieces(self, options: SampleOptions, stepper: Any = None) -> Iterator[str]:
         """The text of one sample piece by piece as it is drawn."""
         decoding = self.decoding(options)
         stepper = self.stepper(decoding, options) if stepper is None else stepper
@@ -252,13 +308,18 @@ class Run:
             shown = max(shown, len(whole))
         yield text[shown:]
 
-    def decoding(self, options: SampleOptions) -> Decoding:
+    def decoding(self, options: SampleOptions, prompt: str | bytes | None = None) -> Decoding:
         """What sampling needs of the prompt.
+
+        Args:
+            options: with its prompt.
+            prompt: in the place of that one; bytes where `reads_bytes`.
 
         Raises:
             ConfigError: the model does not decode.
         """
-        return self.task.decoding(options.prompt or "", self.config, self.vocabularies, options)
+        record = (options.prompt or "") if prompt is None else prompt
+        return self.task.decoding(record, self.config, self.vocabularies, options)
 
     def stepper(self, decoding: Decoding, options: SampleOptions) -> Any:
         """The model bound to a prompt, its weights held as the options say."""
@@ -282,8 +343,35 @@ class Run:
         return {name: partial(self._show, view) for name, view in self.all_views.items()}
 
     def _show(self, view: View, *others: Run, **options: Any) -> Shown:
-        chosen = view.options(**options)
-        return view.show(self, chosen, others) if view.several else view.show(self, chosen)
+        chosen = changed(view.options(), options)
+        if not view.several:
+            if others:
+                raise ConfigError(
+                    f"expected options by name only, as this view is of one run; got {_brief(others[0])}."
+                )
+            return view.show(self, chosen)
+        for other in others:
+            if not isinstance(other, Run):
+                raise ConfigError(f"expected runs, and options by name, got {_brief(other)}.")
+        return view.show(self, chosen, others)
+
+
+def options_of(kind: type[Options], options: Options | None) -> Options:
+    """The options, or the defaults.
+
+    Raises:
+        ConfigError: they are of another class.
+    """
+    if options is not None and not isinstance(options, kind):
+        raise ConfigError(
+            f"options: expected {kind.__name__}, got {quoted(options)}; options can also be given by name."
+        )
+    return kind() if options is None else options
+
+
+def _brief(value: Any) -> str:
+    """A value in a message: a run by its path."""
+    return f"the run {value.path}" if isinstance(value, Run) else quoted(value)
 
 
 def changed(options: Options, changes: Mapping[str, Any]) -> Options:
@@ -295,5 +383,7 @@ def changed(options: Options, changes: Mapping[str, Any]) -> Options:
     known = [field.name for field in dataclasses.fields(options)]  # type: ignore[arg-type]
     for name in changes:
         if name not in known:
-            raise ConfigError(f"{name}: no such option; expected one of {', '.join(known) or 'none'}.")
+            raise ConfigError(
+                f"{name}: no such option; expected one of {', '.join(known) or 'none'}.{nearest(name, known)}"
+            )
     return dataclasses.replace(options, **changes)  # type: ignore[type-var]

@@ -6,12 +6,13 @@ This module imports nothing heavy, so that a task's configuration can be shown w
 from __future__ import annotations
 
 import dataclasses
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from recurra.errors import ConfigError
+from recurra.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +59,29 @@ class TaskConfig(Protocol):
     def schedule(self) -> ScheduleConfig:
         """The learning rate's schedule."""
         ...
+
+
+def check_sections(config: Any) -> None:
+    """Refuse a configuration whose sections are something else; called in `__post_init__`.
+
+    Raises:
+        ConfigError: naming the section, what was expected, and how it is written.
+    """
+    for section in dataclasses.fields(config):
+        value = getattr(config, section.name)
+        kind = section.default_factory
+        if isinstance(kind, type) and not isinstance(value, kind):
+            raise ConfigError(
+                f"{section.name}: expected {kind.__name__}(...), got {quoted(value)}; write "
+                f"{type(config).__name__}({section.name}={kind.__name__}({_example(kind, value)}))."
+            )
+
+
+def _example(kind: type, value: Any) -> str:
+    """The first argument, where it is files and files were given in its place."""
+    first = dataclasses.fields(kind)[0]
+    is_text = isinstance(value, str | os.PathLike)
+    return f"{first.name}=[{quoted(value)}]" if is_text and first.metadata.get("files") else "..."
 
 
 @dataclass(frozen=True)
@@ -140,6 +164,9 @@ class Task(ABC, Generic[Config, Split, Model]):
     records_at_once: ClassVar[int] = 256
     makes_ensembles: ClassVar[bool] = False
 
+    def __repr__(self) -> str:
+        return f"<the task {self.name}>"
+
     # --- what each task must say ------------------------------------------------------------------
 
     @abstractmethod
@@ -187,18 +214,27 @@ class Task(ABC, Generic[Config, Split, Model]):
     def predict(
         self,
         model: Model,
-        records: Sequence[str],
+        records: Sequence[Any],
         config: Config,
         vocabularies: Vocabularies,
         options: Any,
     ) -> Iterator[Prediction]:
-        """What the model says of each record, in their order; `options` is of `predict_options`."""
+        """What the model says of each record, in their order; `options` is of `predict_options`.
+
+        A record is text, or bytes where `reads_bytes`.
+        """
 
     def views(self) -> Mapping[str, View]:
         """What this task alone can show of its runs, by name; the names are those in the registry."""
         return {}
 
     # --- what a task may say ----------------------------------------------------------------------
+
+    def describe(self, data: Dataset[Split], config: Config) -> list[tuple[str, str]]:
+        """What training says of its data before it begins: rows of what they are of and a text."""
+        from recurra.tasks.descriptions import describe_splits, describe_vocabularies
+
+        return [describe_splits(data), *describe_vocabularies(data.vocabularies, {})]
 
     def validation_options(self, config: Config) -> Any:
         """The options with which training evaluates."""
@@ -211,7 +247,11 @@ class Task(ABC, Generic[Config, Split, Model]):
             ConfigError: naming the option and the remedy.
         """
 
-    def decoding(self, record: str, config: Config, vocabularies: Vocabularies, options: Any) -> Decoding:
+    def reads_bytes(self, vocabularies: Vocabularies) -> bool:
+        """Whether records are bytes, taken as they are: no encoding, and nothing but a newline ends a line."""
+        return False
+
+    def decoding(self, record: Any, config: Config, vocabularies: Vocabularies, options: Any) -> Decoding:
         """What sampling needs of a record; `options` are `SampleOptions`.
 
         Raises:

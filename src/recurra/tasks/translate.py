@@ -15,7 +15,7 @@ from recurra.errors import ConfigError
 from recurra.metrics.by_name import METRICS
 from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.settings import check, setting
-from recurra.tasks.task import Reading, Task, View
+from recurra.tasks.task import Reading, Task, View, check_sections
 from recurra.tasks.translation_options import (
     SearchOptions,
     TranslateEvaluateOptions,
@@ -51,8 +51,8 @@ class EvaluationConfig:
         metrics: any of bleu, chrf, token_error_rate, phoneme_error_rate, word_error_rate, sequence_error_rate and
             exact_match (default: bleu and chrf; for the default data both error rates of pronunciation).
         best: which evaluation is the best: that with the best first metric ("score"), or the lowest loss.
-        sentences: how many sources of the validation pairs are translated at each evaluation, the first ones
-            (default: all).
+        sentences: how many sources of the validation pairs are translated at each evaluation (default: all).
+        sampled: these are drawn at random, the same ones each time; false: the first ones.
         tokenize: sacrebleu's tokeniser for BLEU.
         lowercase: compare without case, in every metric.
         allow_tokenised: the files are tokenised already, and are meant to be.
@@ -61,6 +61,7 @@ class EvaluationConfig:
     metrics: list[str] | None = setting(None, names=tuple(METRICS))
     best: Literal["score", "loss"] = "score"
     sentences: int | None = setting(None, at_least=1)
+    sampled: bool = True
     tokenize: str = "13a"
     lowercase: bool = False
     allow_tokenised: bool = False
@@ -81,6 +82,9 @@ class TranslateConfig:
     training: PairTrainingConfig = field(default_factory=PairTrainingConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+
+    def __post_init__(self) -> None:
+        check_sections(self)
 
     @property
     def metrics(self) -> list[str]:
@@ -155,6 +159,8 @@ class Translating(Task[TranslateConfig, "Pairs", "TranslationModel"]):
         options: TranslateEvaluateOptions,
     ) -> Evaluation:
         """Nats per target symbol and perplexity over all pairs, and the scores of outputs, one per unique source."""
+        from recurra.data.held_out import drawn
+        from recurra.data.unknown import count_unknown
         from recurra.metrics.perplexity import Cost
         from recurra.tasks.losses import summed_loss
         from recurra.tasks.translation_scores import evaluation_of
@@ -162,14 +168,29 @@ class Translating(Task[TranslateConfig, "Pairs", "TranslationModel"]):
 
         nats, tokens = summed_loss(model, self.batches(split, config, None))
         cost = Cost(nats, tokens, None, "target symbols, and one <eos> per target")
-        count = len(split.source_text) if options.sentences is None else options.sentences
-        lines = split.source_text[:count]
-        ids = [split.sources[index] for index in range(len(lines))]
+        count = len(split.source_text)
+        chosen = drawn(count, options.sentences)
+        if not config.evaluation.sampled:
+            chosen = list(range(count))[: options.sentences]
+        lines = [split.source_text[index] for index in chosen]
+        ids = [split.sources[index] for index in chosen]
         outputs = outputs_of(model, vocabularies, ids, lines, options, options.greedy)
-        return evaluation_of(config, cost, lines, outputs, split.references[:count])
+        references = [split.references[index] for index in chosen]
+        evaluation = evaluation_of(config, cost, lines, outputs, references)
+        return evaluation.with_unknown(count_unknown(vocabularies["target"], split.target.ids))
+
+    def describe(self, data: Dataset[Pairs], config: TranslateConfig) -> list[tuple[str, str]]:
+        """The splits in pairs and target symbols, and what of the validation pairs the vocabularies do not know."""
+        from recurra.tasks.descriptions import describe_splits, describe_vocabularies
+
+        valid = {"source": data.valid.source.ids, "target": data.valid.target.ids}
+        return [
+            describe_splits(data, "target symbols", lambda pairs: f"{len(pairs):,} pairs of "),
+            *describe_vocabularies(data.vocabularies, valid),
+        ]
 
     def validation_options(self, config: TranslateConfig) -> TranslateEvaluateOptions:
-        """Greedy outputs of the first `evaluation.sentences` sources."""
+        """Greedy outputs of `evaluation.sentences` sources."""
         return TranslateEvaluateOptions(greedy=True, sentences=config.evaluation.sentences)
 
     def check(
@@ -221,16 +242,21 @@ class Translating(Task[TranslateConfig, "Pairs", "TranslationModel"]):
         import torch
 
         from recurra.data.pair_vocabularies import decode_line
+        from recurra.data.unknown import note_on_unknown
         from recurra.decode.decoding import Decoding
 
-        target = vocabularies["target"]
+        if not record.strip():
+            raise ConfigError("prompt: expected a source to translate, got none.")
+        source, target = vocabularies["source"], vocabularies["target"]
         batch = self._batch(record, config, vocabularies)
 
         def text(drawn: Tensor) -> str:
             return decode_line(target, drawn.cpu().numpy())
 
         forbid = () if target.unk_id is None else (target.unk_id,)
-        return Decoding(batch, torch.empty(0, dtype=torch.int64), target.eos_id, forbid, text)
+        ids: Any = batch.inputs
+        note = note_on_unknown(source, record, ids[0].numpy(), "the source")
+        return Decoding(batch, torch.empty(0, dtype=torch.int64), target.eos_id, forbid, text, note=note)
 
     def reading(self, record: str, config: TranslateConfig, vocabularies: Vocabularies) -> Reading:
         """A source, as the encoder reads it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from recurra.data.held_out import drawn
 from recurra.data.pair_split import Pairs
 from recurra.data.pair_vocabularies import decode_line, encode_line
 from recurra.decode.config import BeamConfig
@@ -44,7 +45,11 @@ class Sentence:
 
 
 def sentences_of(pairs: Pairs, most: int | None = None) -> list[Sentence]:
-    """The first `most` unique sources of a split, or all; empty ones are left out.
+    """At most so many unique sources of a split, drawn at random; empty ones are left out.
+
+    Args:
+        pairs: a split.
+        most: how many; None for all. Equal splits give equal sentences.
 
     Raises:
         ConfigError: `most` is below 1, or there is none.
@@ -54,10 +59,10 @@ def sentences_of(pairs: Pairs, most: int | None = None) -> list[Sentence]:
         Sentence(text, pairs.sources[index], references)
         for index, (text, references) in enumerate(zip(pairs.source_text, pairs.references, strict=True))
         if text.strip()
-    ][:most]
+    ]
     if not sentences:
         raise ConfigError("sentences: expected at least one source that is not empty, got none.")
-    return sentences
+    return [sentences[index] for index in drawn(len(sentences), most)]
 
 
 def search_errors(

@@ -37,7 +37,7 @@ class TranslateEvaluateOptions(SearchOptions):
     """How outputs are found that are scored.
 
     Attributes:
-        sentences: how many sources are translated and scored, the first ones (default: all); the loss is of all.
+        sentences: how many sources, drawn at random, are translated and scored (default: all); the loss is of all.
     """
 
     n_best: ClassVar[int] = 1  # type: ignore[misc]  # one output is scored
@@ -95,7 +95,7 @@ class PairFiles(OnData):
     """The pairs.
 
     Attributes:
-        sentences: how many sources, the first ones (default: all).
+        sentences: how many sources, drawn at random, the same ones each time (default: all).
     """
 
     sentences: int | None = setting(None, at_least=1)

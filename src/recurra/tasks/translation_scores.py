@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 from recurra.metrics.bleu import BleuScore
 from recurra.metrics.by_name import score_outputs
-from recurra.metrics.evaluation import Evaluation, Table
+from recurra.metrics.evaluation import OUTPUTS, Evaluation, Table
 from recurra.metrics.perplexity import Cost
 from recurra.metrics.score import Score
 
 if TYPE_CHECKING:
     from recurra.tasks.translate import TranslateConfig
-
-OUTPUTS = "outputs"
-"""The name of the table of sources, outputs and references."""
 
 
 def score_texts(

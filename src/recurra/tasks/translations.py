@@ -6,7 +6,7 @@ T target length, Tx source length.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -37,10 +37,10 @@ class Output:
     """
 
     text: str
-    tokens: list[str]
+    tokens: list[str] = field(repr=False)
     log_prob: float
     score: float
-    attention: Tensor | None
+    attention: Tensor | None = field(repr=False)
     finished: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Output:
         return {"text": self.text, "score": self.score, "log_prob": self.log_prob, "tokens": self.tokens}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Translation(Prediction):
     """A source and what was found for it.
 
@@ -67,6 +67,11 @@ class Translation(Prediction):
     unknown: int = 0
     truncated: bool = False
     n_best: int = 1
+
+    @property
+    def symbols(self) -> int:
+        """The number of symbols of the source that the model read, EOS included."""
+        return len(self.tokens)
 
     def line(self) -> str:
         """The best output; or, where several were asked for, a line each: rank, score and text."""
