@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from recurra import __version__
 from recurra.cli import config_files
 from recurra.cli.config_files import find_config, read_yaml, recipe_names
 from recurra.cli.options import Options
@@ -20,9 +22,13 @@ class Part:
 
     Attributes:
         count: how many.
+        names: whose.
+        rate: how fast.
     """
 
     count: int = setting(3, at_least=1)
+    names: list[str] = setting([])
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ def test_entries_come_with_their_lines_and_dotted_keys(tmp_path):
     [
         (b"a:\n  - 1\n", "line 2: expected `key: value` lines"),
         (b"a: [\n", "line 2: not YAML"),
-        (b"e: !!python/name:os.system\n", "line 1: not YAML"),
+        (b"e: !!python/name:os.system\n", "line 1: YAML tags are not read"),
         (b"\xff", "cannot be read (not UTF-8)"),
     ],
 )
@@ -115,3 +121,44 @@ def test_what_is_no_configuration_is_refused_in_one_line(tmp_path, content, says
         list(read_yaml(path, ["a.b", "e"]))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_several_files_are_merged_in_order_and_a_later_list_replaces_an_earlier_one(tmp_path):
+    paths = []
+    for name, text in (("a", "count: 4\n  names: [a, b]"), ("b", "names: [c]"), ("c", "rate: 2")):
+        paths += ["--config", str(tmp_path / f"{name}.yaml")]
+        (tmp_path / f"{name}.yaml").write_text(f"part:\n  {text}\n", encoding="utf-8")
+    assert part(*paths) == Part(4, ["c"], 2.0)
+    assert part(*paths, "--part.names", "d", "--part.names", "e", "--part.count=5") == Part(
+        5, ["d", "e"], 2.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: path.mkdir(), "expected a file, got a folder, pipe or device"),
+        (lambda path: os.mkfifo(path), "expected a file, got a folder, pipe or device"),
+        (lambda path: path.symlink_to("/dev/zero"), "expected a file, got a folder, pipe or device"),
+        (lambda path: path.write_bytes("part: {count: 4}".encode("utf-16")), "cannot be read (UTF-16)"),
+        (lambda path: path.write_bytes(b" " * 5_000_000), "bytes of YAML; is it another file?"),
+        (lambda path: path.write_text("part: {count: 4}\npart: {rate: 2}\n"), "line 2: key 'part' is given twice"),
+        (lambda path: path.write_text("part: {count: 4}\npart.count: 4\n"), "line 2: key 'part.count' is given twice"),
+        (lambda path: path.write_text("part: {coutn: 4}"), f"'part.count'? (This is recurra {__version__}.)"),
+        (lambda path: path.write_text(f"part: {{count: {'9' * 5000}}}"), "expected a number of at most 1000 digits"),
+    ],
+)  # fmt: skip
+def test_what_can_be_no_configuration_is_named_as_what_it_is(tmp_path, make, says):
+    path = tmp_path / "a.yaml"
+    make(path)
+    with pytest.raises(ConfigError) as error:
+        part("--config", str(path))
+    assert says in str(error.value)
+    assert len(str(error.value)) <= 500
+    assert "\n" not in str(error.value)
+
+
+def test_a_byte_order_mark_is_dropped(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("part: {count: 4}", encoding="utf-8-sig")
+    assert part("--config", str(path)).count == 4

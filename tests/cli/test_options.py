@@ -10,6 +10,7 @@ import pytest
 from recurra.cli.options import Options
 from recurra.errors import ConfigError
 from recurra.settings import check, setting
+from recurra.tasks.registry import find_task
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def test_help_has_defaults_once_and_files_as_such(capsys):
     assert "--top-p X a share (default: all)" in text
     assert "--greedy no beam --fancy" in text
     assert "as usual (default: true)" in text
-    assert "--text-in FILE [FILE ...] what to read --sizes" in text
+    assert "--text-in FILE [FILE ...] what to read (default: none) --sizes" in text
     assert "null" not in text
 
 
@@ -239,3 +240,50 @@ def test_positional_arguments_may_stand_after_options():
         assert (values.run, values.file, values.beam_size, values.json) == ("r", "f", 3, True)
     values = options.parse(["r", "--fast", "true", "--files", "a", "b", "--fast", "f"])
     assert (values.run, values.file, values.fast, values.files) == ("r", "f", True, ["a", "b"])
+
+
+# -------------------------------------------------------------------- lists
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--data.train", "a", "--data.train", "b", "c"],
+        ["--data.train=a", "--data.train=b", "--data.train", "c"],
+        ["--data.train", "a", "b", "--model.hidden_size", "8", "--data.train=c"],
+    ],
+)
+def test_a_list_that_is_given_several_times_is_one_list(arguments):
+    options = Options("train lm", "", "")
+    options.add_config(find_task("lm").config, {})
+    assert options.parse(arguments).data.train == ["a", "b", "c"]
+
+
+def test_a_list_on_the_command_line_replaces_that_of_the_file(tmp_path):
+    (tmp_path / "it.yaml").write_text("data: {train: [x, y]}\n")
+    options = Options("train lm", "", "")
+    options.add_config(find_task("lm").config, {})
+    config = ["--config", str(tmp_path / "it.yaml")]
+    assert options.parse(config).data.train == ["x", "y"]
+    options = Options("train lm", "", "")
+    options.add_config(find_task("lm").config, {})
+    assert options.parse([*config, "--data.train", "a", "--data.train", "b"]).data.train == ["a", "b"]
+
+
+def test_of_single_values_the_last_one_counts():
+    options = Options("train lm", "", "")
+    options.add_config(find_task("lm").config, {})
+    assert options.parse(["--training.steps", "3", "--training.steps", "5"]).training.steps == 5
+
+
+@pytest.mark.parametrize(
+    "value", ["[" * 600, "{a: " * 600, "&a [*a]", "[" + "x" * 2_000_000, "!!int ''", "1" * 5000]
+)
+def test_a_hostile_value_is_a_short_line(value):
+    options = Options("train lm", "", "")
+    options.add_config(find_task("lm").config, {})
+    for key in ("model.hidden_size", "model.initial_bias", "optimiser.betas", "training.steps", "model.tied"):
+        with pytest.raises(ConfigError) as caught:
+            options.parse([f"--{key}", value])
+        assert len(str(caught.value)) < 500
+        assert "\n" not in str(caught.value)

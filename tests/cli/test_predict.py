@@ -76,7 +76,7 @@ def test_a_line_for_each_line(capsys, monkeypatch, run, folder):
     assert lines == expected
     assert lines[1] == ""
     assert notes == (
-        "recurra: 2 symbols of 1 line not known to the vocabulary.\n"
+        "recurra: 2 of 28 symbols (7.14 %) are unknown to the vocabulary, in 1 line.\n"
         "recurra: 1 line cut to data.max_length, 8 symbols.\n"
     )
     assert answers(capsys, monkeypatch, TEXT.rstrip(), run, "--batch-size", "2") == (lines, notes)
@@ -187,7 +187,7 @@ def test_what_came_before_a_wrongly_encoded_line_is_answered(capsys, monkeypatch
             "--max-length: expected at least the minimum length 9, got 3",
         ),
         (["--batch-size", "0"], "--batch-size: expected a whole number of at least 1, got 0"),
-        (["--data.encoding", "utf-16"], "lines of utf-16 cannot be told apart"),
+        (["--data.encoding", "utf-16"], "lines of 'utf-16' cannot be told apart"),
         (["--ensemble", "no/such"], "no/such: no such run directory"),
         (["no/such.txt"], "no/such.txt: no such file"),
         (["--beam-sise", "3"], "Did you mean --beam-size?"),
@@ -219,7 +219,7 @@ def test_predict_and_sample_are_for_every_task(capsys, monkeypatch, run, lm):
     )
     assert len(samples.splitlines()) == 3
     assert set(samples.split()) <= set("abcdefg")
-    assert "source: expected some text" in fails(capsys, "sample", run)
+    assert "--prompt: expected a source to translate" in fails(capsys, "sample", run)
 
 
 def test_ensembles_and_cells_of_ones_own(capsys, monkeypatch, train, run, folder):
@@ -243,7 +243,7 @@ def test_weights_that_are_not_numbers_give_one_line(capsys, monkeypatch, run, tm
         tmp_path / "run" / "model.safetensors",
     )
     feed(monkeypatch, b"a b\n")
-    assert "NaN" in fails(capsys, "predict", str(tmp_path / "run"))
+    assert "values that are not finite" in fails(capsys, "predict", str(tmp_path / "run"))
 
 
 def test_lines_are_answered_as_they_come_and_a_closed_pipe_ends_quietly(run):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 
 import pytest
 
 import recurra
-from commands import command, environment, feed, prints
+from cli.fruit import SMALL
+from commands import command, environment, fails, feed, prints
 from recurra.cli import main
 
 
@@ -57,6 +59,21 @@ def test_a_wrongly_encoded_line_is_named(capsys, monkeypatch, run):
     assert "standard input, line 2: not UTF-8 (byte 0xff at column 3)" in err
 
 
+def test_unknown_symbols_are_reported_with_their_share(capsys, monkeypatch, folder, run):
+    note = "unknown to the vocabulary{}; each costs what <unk> does, so compare costs only over the same symbols.\n"
+    feed(monkeypatch, "the äpple\nthe apple\n".encode())
+    assert main(["score", run]) == 0
+    assert capsys.readouterr().err == f"recurra: 1 of 20 symbols (5 %) is {note.format(', in 1 line')}"
+    feed(monkeypatch, "ä\tthe\nthe\n".encode())
+    assert main(["score", run, "--choose"]) == 0
+    assert "recurra: 1 of 10 symbols (10 %) is unknown" in capsys.readouterr().err
+    (folder / "unknown.txt").write_text("the äpple\n" * 10)
+    assert main(["evaluate", run, "--data.test", str(folder / "unknown.txt"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == f"recurra: 10 of 100 symbols (10 %) are {note.format('')}"
+    assert json.loads(out)["unknown"] == 10
+
+
 def test_lines_are_scored_as_they_come(run):
     process = subprocess.Popen(
         command("score", run), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
@@ -69,3 +86,54 @@ def test_lines_are_scored_as_they_come(run):
     assert process.wait(timeout=60) == 130
     process.stdin.close()
     process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def bytes_runs(folder):
+    """Runs of bytes, by their layout."""
+    (folder / "all_bytes").write_bytes(bytes(range(256)) * 8 + b"text\r\n" * 40)
+    runs = {}
+    for layout in ("lines", "continuous"):
+        runs[layout] = str(folder / f"bytes_{layout}")
+        files = ["--data.train", str(folder / "all_bytes"), "--data.layout", layout]
+        arguments = [*files, "--data.vocabulary", "bytes", "--out", runs[layout], *SMALL]
+        assert main(["train", "lm", *arguments, "--training.steps", "3"]) == 0
+    return runs
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "äpfel\nund birnen".encode("latin-1"),
+        "\ufeffäpfel\n\n€\u2028\x85\n".encode(),
+        b"a\r\nb\rc\r\n\r",
+        b"\0\n\x00\x1f\x8b\n",
+        b"\xff\xfea\0\n\0",
+    ],
+)
+def test_scores_of_bytes_add_up_to_their_evaluation(capsys, monkeypatch, folder, bytes_runs, data):
+    file = folder / "some_bytes"
+    file.write_bytes(data)
+    run = bytes_runs["lines"]
+    nats = json.loads(prints(capsys, "evaluate", run, "--data.test", str(file), "--json"))
+    feed(monkeypatch, data)
+    for arguments in ([str(file)], []):
+        out = prints(capsys, "score", run, *arguments, "--json")
+        records = [json.loads(line) for line in out.removesuffix("\n").split("\n")]
+        assert len(records) == data.count(b"\n") + (not data.endswith(b"\n"))
+        assert sum(record["tokens"] for record in records) == nats["tokens"]
+        total = -sum(record["log_prob"] for record in records)
+        assert total == pytest.approx(nats["tokens"] * math.log(nats["perplexity"]), rel=1e-5)
+    one = data.split(b"\n")[0] + b"\n"
+    file.write_bytes(one)
+    run = bytes_runs["continuous"]  # whose state goes on from line to line, so that one line only is the same
+    nats = json.loads(prints(capsys, "evaluate", run, "--data.test", str(file), "--json"))
+    record = json.loads(prints(capsys, "score", run, str(file), "--json"))
+    assert -record["log_prob"] == pytest.approx(nats["tokens"] * math.log(nats["perplexity"]), rel=1e-5)
+
+
+def test_bytes_have_no_encoding(capsys, monkeypatch, bytes_runs):
+    feed(monkeypatch, b"a\n")
+    assert "reads bytes as they are" in fails(
+        capsys, "score", bytes_runs["lines"], "--data.encoding", "latin-1"
+    )

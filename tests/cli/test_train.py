@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import re
 import signal
 import subprocess
 import time
 
 import pytest
 
+import recurra
 from cli.fruit import SMALL
 from commands import command, environment, fails, prints
 from recurra.cli import main
@@ -15,7 +18,7 @@ from recurra.cli import main
 
 def test_help_of_training_shows_every_key_with_its_default(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["train", "lm", "--help"])
+        main(["train", "lm", "--help-all"])
     assert ended.value.code == 0
     out = " ".join(capsys.readouterr().out.split())
     for text in (
@@ -26,6 +29,24 @@ def test_help_of_training_shows_every_key_with_its_default(capsys):
         "(default: 256)",
     ):
         assert text in out
+
+
+def test_the_short_help_shows_what_people_use_first(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "lm", "--help"])
+    out = capsys.readouterr().out
+    for name in (
+        "--out",
+        "--config",
+        "--data.train",
+        "--model.cell",
+        "--training.minutes",
+        "--optimiser.learning_rate",
+    ):
+        assert f"  {name} " in out
+    assert out.count("\n  --") < 20
+    assert "--model.regularisation.zoneout" not in out
+    assert out.endswith("more options: recurra train lm --help-all\n")
 
 
 @pytest.mark.parametrize(
@@ -85,9 +106,9 @@ def test_training_wants_a_folder(capsys):
         ("model:\n  cell: lstm\n  cell: gru\n", ", line 3: key 'model.cell' is given twice"),
         ("model:\n  cell: mine.py:Leaky\n", ", line 2: model.cell may name a built-in cell only"),
         ("model: [\n", ": not YAML"),
-        ("model: !!python/object/apply:os.system ['true']\n", "line 1: expected `key: value` lines"),
-        ("model:\n  cell: !!python/name:os.system\n", ": not YAML"),
-        ("model: &a\n  regularisation: *a\n", ": not YAML"),
+        ("model: !!python/object/apply:os.system ['true']\n", "line 1: YAML tags are not read"),
+        ("model:\n  cell: !!python/name:os.system\n", "line 2: YAML tags are not read"),
+        ("model: &a\n  regularisation: *a\n", "line 1: YAML aliases"),
         ("training:\n  bptt: -3\n", "bptt"),
         ("\udcff", "not UTF-8"),
     ],
@@ -106,6 +127,74 @@ def test_training_prints_its_last_evaluation(capsys, folder, tmp_path):
     assert 0 < float(figures["valid_loss"]) < 4
     assert f"recurra resume {tmp_path / 'run'}" in fails(capsys, "train", "lm", *arguments)
     assert main(["train", "lm", *arguments, "--overwrite"]) == 0
+
+
+def test_the_best_evaluation_is_printed_beside_the_last(capsys, folder, tmp_path):
+    """Trained on noise at a high rate, it is the best at the start."""
+    (tmp_path / "noise.txt").write_text("".join(random.Random(1).choices("abcdefgh\n", k=900)))
+    arguments = ["--data.train", str(tmp_path / "noise.txt"), "--out", str(tmp_path / "run"), *SMALL]
+    arguments += [
+        "--optimiser.learning_rate",
+        "1.0",
+        "--training.evaluate_every",
+        "1",
+        "--schedule.name",
+        "constant",
+    ]
+    head, *rows = prints(capsys, "train", "lm", *arguments).splitlines()
+    found = re.fullmatch(r"figure +best \(step (\d+): kept\) +last \(step 40\)", head)
+    assert found
+    figures = {name: tuple(values) for name, *values in map(str.split, rows)}
+    assert figures["updates"] == (found[1], "40")
+    best, last = map(float, figures["valid_loss"])
+    assert best < last
+    head, *_ = prints(capsys, "resume", str(tmp_path / "run")).splitlines()
+    assert re.fullmatch(r"figure +best \(step (\d+): kept\) +last \(step 40\)", head)
+    last_kept = ["--training.weights", "last", "--out", str(tmp_path / "last")]
+    head, *_ = prints(capsys, "train", "lm", *arguments, *last_kept).splitlines()
+    assert re.fullmatch(r"figure +best \(step \d+\) +last \(step 40: kept\)", head)
+
+
+def test_training_says_what_it_has_found(capsys, folder, tmp_path):
+    arguments = ["--data.train", str(folder / "fruit.txt"), "--out", str(tmp_path / "run"), *SMALL]
+    assert main(["train", "lm", *arguments]) == 0
+    rows = [line.partition(" ")[0] for line in capsys.readouterr().err.splitlines()]
+    start = ["data", "vocabulary", "model", "backend", "device", "run", "limit"]
+    assert rows[: len(start)] == start
+    assert rows[len(start)] == "step"
+
+
+def test_a_run_is_extended(capsys, folder, tmp_path):
+    path = str(tmp_path / "run")
+    assert main(["train", "lm", "--data.train", str(folder / "fruit.txt"), "--out", path, *SMALL]) == 0
+    assert "has reached its limit" in fails(capsys, "resume", path, "--training.keep", "2")
+    out = prints(capsys, "resume", path, "--training.steps", "50", "--schedule.name", "linear")
+    assert "step 50" in out
+    assert (tmp_path / "run" / "changes.jsonl").read_text().count("\n") == 1
+    for option, says in (
+        ("--training.bptt", "training.bptt: a run keeps it, since its position"),
+        ("--model.num_layers", "model.num_layers: a run keeps its model"),
+        ("--evaluation.sentences", "evaluation.sentences: a language model has no such key"),
+    ):
+        assert says in fails(capsys, "resume", path, option, "7")
+    assert "--training.stpes: no such option" in fails(capsys, "resume", path, "--training.stpes", "7")
+
+
+def test_the_help_of_resume_lists_what_can_change(capsys):
+    with pytest.raises(SystemExit):
+        main(["resume", "--help"])
+    out = capsys.readouterr().out
+    for key in (
+        "training.minutes",
+        "optimiser.learning_rate",
+        "schedule.name",
+        "evaluation.sentences",
+        "data.train",
+    ):
+        assert f"--{key} " in out
+    for key in ("training.batch_size", "training.seed", "model.hidden_size", "data.vocabulary"):
+        assert f"--{key} " not in out
+    assert "(default: 10, where" not in out
 
 
 def test_a_finished_run_resumes_to_where_it_is(capsys, run):
@@ -150,3 +239,20 @@ def test_a_users_cell_is_named_on_the_command_line_only(capsys, folder, tmp_path
     assert "--model.cell FILE.py:Leaky" in fails(capsys, "sample", path)
     for verb in (["sample", "--max-length", "3"], ["evaluate"], ["resume"]):
         assert prints(capsys, verb[0], path, *verb[1:], "--model.cell", cell)
+
+
+def test_two_columns_of_a_file_of_three_are_named(capsys, tmp_path):
+    rows = [f"w{number} a\tv{number} b\tCC-BY 2.0\n" for number in range(60)]
+    (tmp_path / "three.tsv").write_text("".join(rows))
+    (tmp_path / "columns.yaml").write_text("data:\n  columns: [2, 3]\n")
+    sizes = ["--training.steps", "1", "--model.hidden_size", "4", "--model.embedding_size", "3"]
+    arguments = ["train", "translate", "--data.train", str(tmp_path / "three.tsv"), *sizes, "--out"]
+    assert "line 1: expected two columns" in fails(capsys, *arguments, str(tmp_path / "a"))
+    assert "expected whole numbers, such as 1 2, got '[1,2]'" in fails(
+        capsys, *arguments, str(tmp_path / "a"), "--data.columns", "[1,2]"
+    )
+    prints(capsys, *arguments, str(tmp_path / "a"), "--data.columns", "1", "2")
+    prints(capsys, *arguments, str(tmp_path / "b"), "--config", str(tmp_path / "columns.yaml"))
+    assert "CC-BY" in recurra.load(tmp_path / "b").vocabularies["target"].symbols
+    assert "v1" in recurra.load(tmp_path / "a").vocabularies["target"].symbols
+    prints(capsys, "evaluate", str(tmp_path / "a"), "--data.test", str(tmp_path / "three.tsv"))

@@ -7,7 +7,7 @@ Results go to standard output, everything else (progress, notes, errors) to stan
     130  stopped by Ctrl-C (or SIGTERM, in training); a run that was training is complete and resumable
     141  whoever read standard output has closed it
 
-Anything else is a bug in recurra and keeps its traceback (Python's exit code 1).
+Anything else is a bug in recurra: exit code 1, and a traceback below one line that says so.
 
 Each verb is a function in one of this package's modules, imported when the verb is called, so that
 `recurra --help` does not wait for PyTorch.
@@ -15,17 +15,66 @@ Each verb is a function in one of this package's modules, imported when the verb
 
 from __future__ import annotations
 
-import os
+import errno
+import re
+import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 from recurra import __version__
-from recurra.errors import ConfigError, RecurraError, nearest
+from recurra.cli import streams
+from recurra.cli.hints import verb_hint
+from recurra.errors import ConfigError, RecurraError, nearest, quoted
 from recurra.tasks.registry import COMMON_VIEWS, TASKS
 
-INTERRUPTED, CLOSED = 130, 141
+BUG, INTERRUPTED, CLOSED = 1, 130, 141
+LONGEST = 480
+"""The maximum length of a message, in characters."""
+REFUSED = {
+    getattr(errno, name, None)
+    for name in (
+        *(
+            "ENOSPC",
+            "EDQUOT",
+            "EIO",
+            "EROFS",
+            "EACCES",
+            "EPERM",
+            "EFBIG",
+            "EMFILE",
+            "ENFILE",
+            "ENOMEM",
+            "ESTALE",
+        ),
+        *(
+            "EEXIST",
+            "ENOTDIR",
+            "EISDIR",
+            "ELOOP",
+            "ENAMETOOLONG",
+            "EINVAL",
+            "ENXIO",
+            "ENODEV",
+            "EBUSY",
+            "EXDEV",
+        ),
+    )
+} - {None}
+"""How the system says that it is full, broken or closed, or that a place is none: nobody's bug, wherever noticed."""
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "not enough memory",
+    "size calculation overflowed",
+    "numel:",
+    "too large to convert",
+    "Overflow when unpacking",
+)
+"""How PyTorch says that memory does not suffice; it has no class for it on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -97,31 +146,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; `arguments` are those of the process unless given. Returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        streams.prepare()
         code = _dispatch(arguments)
         sys.stdout.flush()
     except RecurraError as error:
-        print(f"recurra: {error}", file=sys.stderr)
+        print(f"recurra: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes standard output once more at exit, and must not fail a second time.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard_output()
         return CLOSED
+    except Exception as error:  # noqa: BLE001 - reported, with its traceback
+        return report(error, arguments)
     return code
 
 
+def one_line(message: str) -> str:
+    """A message on one line, its middle left out where it is too long to read."""
+    message = " ".join(message.splitlines())
+    return (
+        message
+        if len(message) <= LONGEST
+        else f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 + 5 :]}"
+    )
+
+
+def report(error: Exception, arguments: list[str]) -> int:
+    """Say in a line that memory does not suffice; else that this is a bug, with what its report needs."""
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+        print(
+            f"recurra: there is not enough memory for these sizes ({_asked_for(str(error))}); make the model, the "
+            "batches or the input smaller.",
+            file=sys.stderr,
+        )
+        return 2
+    if isinstance(error, OSError) and error.errno in REFUSED:
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"recurra: {one_line(f'{place}{error.strerror}')}; make room, or choose another place.",
+            file=sys.stderr,
+        )
+        return 2
+    package = Path(__file__).parents[1]
+    frames = [
+        one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_relative_to(package)
+    ]
+    where = f", in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+    command = quoted(shlex.join(["recurra", *arguments]))[1:-1]
+    print(
+        f"recurra: this is a bug of recurra {__version__}{where}; please report it with what follows. The command was: "
+        f"{command}",
+        file=sys.stderr,
+    )
+    traceback.print_exception(error)
+    return BUG
+
+
+def _asked_for(message: str) -> str:
+    """How much memory was asked for, as PyTorch says it."""
+    if size := re.search(r"tried to allocate (\d+) bytes", message):
+        return f"{int(size[1]) / 2**30:,.1f} GiB were asked for at once"
+    return quoted((message.splitlines() or ["out of memory"])[0])[1:-1]
+
+
 def _dispatch(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not arguments or arguments[0] in ("-h", "--help") or arguments == ["help"]:
         print(HEAD + _list(verbs()) + TAIL, end="")
         return 0
-    if arguments[0] == "--version":
+    if arguments[0] == "help":  # recurra help train lm
+        arguments = [*arguments[1:], "--help"]
+    if arguments[0] in ("--version", "-V", "-v", "version"):
         print(f"recurra {__version__}")
         return 0
     for verb in verbs():
         words = verb.words.split()
         if arguments[: len(words)] == words:
-            return verb.call(arguments[len(words) :]) or 0
+            try:
+                return verb.call(arguments[len(words) :]) or 0
+            except SystemExit:  # so the parser ends after --help, before what it printed is flushed
+                sys.stdout.flush()
+                raise
     return _incomplete(arguments)
 
 
@@ -136,12 +241,21 @@ def _incomplete(arguments: list[str]) -> int:
         return 0
     if family:
         known = [verb.words.split()[1] for verb in family]
-        got = repr(rest[0]) if rest else "nothing"
+        got = quoted(rest[0]) if rest else "nothing"
         hint = nearest(rest[0], known) if rest else ""
         raise ConfigError(f"{first}: expected one of {', '.join(known)} after it, got {got}.{hint}")
     known = list(dict.fromkeys(verb.words.split()[0] for verb in verbs()))
-    hint = nearest(first, known) or " `recurra --help` lists the verbs."
-    raise ConfigError(f"expected a verb, one of {', '.join(known)}; got {first!r}.{hint}")
+    words = [word for word in arguments if not word.startswith("-")] or [first]
+    hint = verb_hint(words, [verb.words for verb in verbs()]) or " `recurra --help` lists the verbs."
+    if first.startswith("-") and (after := _verb_after(arguments)):
+        hint = f" The verb comes first: recurra {after} ..."
+    raise ConfigError(f"expected a verb, one of {', '.join(known)}; got {quoted(first)}.{hint}")
+
+
+def _verb_after(arguments: Sequence[str]) -> str:
+    """The verb that stands behind options, or an empty string."""
+    line = f" {' '.join(arguments)} "
+    return next((verb.words for verb in verbs() if f" {verb.words} " in line), "")
 
 
 def _list(shown: Sequence[Verb]) -> str:

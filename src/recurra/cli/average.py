@@ -9,6 +9,7 @@ from recurra.cli.runs import add_cell, own_cell
 from recurra.cli.tables import print_json, print_table
 from recurra.errors import ConfigError
 from recurra.tasks.registry import TASKS
+from recurra.training.run_place import check_there
 
 
 def average(arguments: list[str]) -> None:
@@ -27,6 +28,7 @@ def average(arguments: list[str]) -> None:
     values = options.parse(arguments)
     if values.out is None:
         raise ConfigError("--out: expected a folder for the new run, got none; add --out RUN2.")
+    check_there(values.run)
     from recurra.tasks import averaging
 
     made = averaging.average(values.run, values.out, own_cell(values.model.cell), values.overwrite)

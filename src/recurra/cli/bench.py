@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from recurra.cli.options import Options
 from recurra.cli.tables import print_table
 from recurra.errors import ConfigError
+from recurra.settings import MOST_THREADS
 
 if TYPE_CHECKING:
     from recurra.cells import Cell
@@ -84,6 +85,7 @@ def bench_cells(arguments: list[str]) -> None:
     options.add("out", str, "bench-cells.png", "the picture to write", "FILE.png")
     for name in ("repeats", "threads"):
         options.at_least(name, 1)
+    options.at_most("threads", MOST_THREADS)
     values = options.parse(arguments)
     if not values.out.endswith(".png"):
         raise ConfigError(f"--out: expected a file name ending in .png, got {values.out!r}.")

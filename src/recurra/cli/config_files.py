@@ -8,7 +8,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from recurra.errors import ConfigError, nearest
+from recurra.errors import ConfigError, nearest, quoted
+from recurra.plain_yaml import MOST_CHARACTERS, compose, value_of
+
+MOST_BYTES = 4 * MOST_CHARACTERS
 
 
 def recipe_names() -> list[str]:
@@ -27,7 +30,7 @@ def _recipes() -> Traversable:
 def find_config(name: str) -> Path:
     """The file of that name, or else the recipe; a folder of that name, such as that of the data, hides no recipe."""
     path = Path(name)
-    if path.is_file() or name not in recipe_names():
+    if name not in recipe_names() or path.is_file():
         return path
     return Path(str(_recipes() / f"{name}.yaml"))
 
@@ -38,36 +41,59 @@ def read_yaml(path: Path, known: Sequence[str]) -> Iterator[tuple[int, str, Any]
     Raises:
         ConfigError: the file is missing, not YAML, or not a mapping.
     """
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        hint = nearest(str(path), recipe_names())
-        raise ConfigError(f"--config {path}: cannot be read ({reason}).{hint}") from error
     sections = {key[:dot] for key in known for dot in range(len(key)) if key[dot] == "."}
+    root = compose(_read(path), str(path))
+    if root is not None:
+        yield from _entries(root, path, "", sections)
+
+
+def _read(path: Path) -> str:
+    """The text of a configuration file; a byte order mark is dropped.
+
+    Raises:
+        ConfigError: it is missing, no plain file, too long, or not UTF-8.
+    """
+    name = f"--config {quoted(str(path))[1:-1]}"
     try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        if root is not None:
-            yield from _entries(loader, root, path, "", sections)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not YAML ({getattr(error, 'problem', None) or error}).") from error
+        is_other = path.exists() and not path.is_file()
+        content = b"" if is_other else _beginning(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = nearest(str(path), recipe_names())
+        raise ConfigError(f"{name}: cannot be read ({reason}).{hint}") from error
+    if is_other:
+        raise ConfigError(f"{name}: expected a file, got a folder, pipe or device.")
+    if len(content) > MOST_BYTES:
+        raise ConfigError(f"{name}: expected at most {MOST_BYTES:,} bytes of YAML; is it another file?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        kind = "UTF-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "not UTF-8"
+        raise ConfigError(f"{name}: cannot be read ({kind}); save it as UTF-8.") from error
 
 
-def _entries(
-    loader: Any, node: Any, path: Path, prefix: str, sections: set[str]
-) -> Iterator[tuple[int, str, Any]]:
+def _beginning(path: Path) -> bytes:
+    """All that is read of a file, which may have any size."""
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
+def _entries(node: Any, path: Path, prefix: str, sections: set[str]) -> Iterator[tuple[int, str, Any]]:
     import yaml
 
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{path}, line {node.start_mark.line + 1}: expected `key: value` lines.")
+    seen = set()
     for name, value in node.value:
-        key = f"{prefix}{loader.construct_object(name)}"
+        if not isinstance(name, yaml.ScalarNode):
+            raise ConfigError(f"{path}, line {name.start_mark.line + 1}: expected a text as a key.")
+        key = f"{prefix}{name.value}"
+        if key in seen:
+            raise ConfigError(
+                f"{path}, line {name.start_mark.line + 1}: key {quoted(key)} is given twice; keep one."
+            )
+        seen.add(key)
         if key in sections:
-            yield from _entries(loader, value, path, f"{key}.", sections)
+            yield from _entries(value, path, f"{key}.", sections)
         else:
-            yield name.start_mark.line + 1, key, loader.construct_object(value, deep=True)
+            yield name.start_mark.line + 1, key, value_of(value, str(path))

@@ -86,13 +86,13 @@ def _options(tasks: Sequence[AnyTask]) -> Options:
 
 def _write(evaluation: Evaluation, path: str, what: str) -> None:
     """A line for each row of the table of outputs; white space inside a text becomes a space."""
-    from recurra.durable import write_atomic
+    from recurra.durable import write_output
 
     table: Table | None = evaluation.tables.get("outputs")
     if table is None:
         raise ConfigError(f"--out: {what}, whose evaluation has no outputs to write; leave it out.")
     text = "".join("\t".join(" ".join(str(part).split()) for part in row) + "\n" for row in table.rows)
     try:
-        write_atomic(Path(path), text.encode())
+        write_output(path, text.encode())
     except OSError as error:
         raise ConfigError(f"--out: {path} cannot be written ({error.strerror or error}).") from error

@@ -23,6 +23,7 @@ from recurra.cli.runs import (
 from recurra.cli.shown import add_output, show
 from recurra.errors import ConfigError, RunError
 from recurra.tasks.registry import COMMON_VIEWS, TASKS
+from recurra.training.run_place import check_there
 
 if TYPE_CHECKING:
     from recurra.tasks.opened import OpenedRun
@@ -42,6 +43,8 @@ def inspect(name: str, arguments: list[str]) -> None:
         gradients(arguments)
         return
     opened = peek(arguments)
+    if opened is None and arguments and not arguments[0].startswith("-"):
+        check_there(arguments[0])
     tasks = _tasks(name, opened)
     view = _view(name, tasks[0])
     options = _options(name, view, tasks)

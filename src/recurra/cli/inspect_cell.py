@@ -12,7 +12,7 @@ from recurra.cli.options import Options
 from recurra.cli.runs import build_options
 from recurra.cli.shown import add_output, show
 from recurra.errors import ConfigError
-from recurra.settings import check, setting
+from recurra.settings import MOST_LAYERS, check, setting
 from recurra.tasks.common_views import GradientOptions
 
 
@@ -31,7 +31,7 @@ class UntrainedOptions(GradientOptions):
     cell: str = "lstm"
     input_size: int = setting(16, at_least=1)
     hidden_size: int = setting(64, at_least=1)
-    num_layers: int = setting(1, at_least=1)
+    num_layers: int = setting(1, at_least=1, at_most=MOST_LAYERS)
     bidirectional: bool = False
 
     def __post_init__(self) -> None:

@@ -2,55 +2,98 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import select
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
-from recurra.errors import ConfigError
+from recurra.cli.streams import standard_input
+from recurra.data.file_formats import STANDARD_INPUT, check_plain
+from recurra.errors import ConfigError, quoted
 
 CHUNK = 1 << 16
-STANDARD_INPUT = "standard input"
 
 
-def open_lines(path: str | None) -> tuple[str, io.BufferedIOBase]:
-    """A file, plain or gzip, or standard input where there is no path: its name, for errors, and its bytes.
+def open_lines(path: str | None, encoding: str | None) -> tuple[str, io.BufferedIOBase, str | None]:
+    r"""A file, plain or gzip, or standard input where there is no path.
+
+    Args:
+        path: of the file.
+        encoding: of its text; None: the lines are bytes, as they are.
+
+    Returns:
+        Its name, for errors; its bytes, those of text with an end of `\n` or `\r\n` at each line; their encoding, in
+        which a line end is one byte.
 
     Raises:
-        DataError: the file is missing, empty or damaged.
+        ConfigError: standard input is closed, the encoding is unknown, or lines of standard input cannot be told
+            apart in it.
+        DataError: the file is missing, empty or damaged; it is in another encoding, and has to be read as a whole.
     """
-    from recurra.data.text import read_bytes
+    from recurra.data.files import read_bytes, shown_path
+    from recurra.data.line_ends import is_old_macintosh, with_plain_ends
+    from recurra.data.text import check_encoding, decode_text
 
+    if encoding is not None:
+        check_encoding(encoding)
+        if codecs.lookup(encoding).name == "utf-8-sig":  # of every text the byte order mark is dropped
+            encoding = "utf-8"
+    by_lines = encoding is None or "\n".encode(encoding) == b"\n"
     if path is None:
-        return STANDARD_INPUT, cast(io.BufferedReader, sys.stdin.buffer)
-    return path, io.BytesIO(read_bytes(path))
+        if not by_lines:
+            raise ConfigError(
+                f"data.encoding: lines of {quoted(encoding)} cannot be told apart as they come; re-encode the input, "
+                "and pass --data.encoding utf-8, or give it as a file."
+            )
+        return STANDARD_INPUT, standard_input(), encoding
+    name, data = shown_path(path), read_bytes(path)
+    if encoding is None:
+        return name, io.BytesIO(data), None
+    if not by_lines:
+        # `\r\n`, since the `\r` before a `\n` is dropped later on, and a line's own last character may be one; and a
+        # byte order mark for the same reason.
+        text = decode_text(data, encoding, name).replace("\n", "\r\n")
+        return name, io.BytesIO(text.encode("utf-8-sig")), "utf-8"
+    return name, io.BytesIO(with_plain_ends(data, name) if is_old_macintosh(data, name) else data), encoding
 
 
-def groups_of_lines(stream: io.BufferedIOBase, most: int) -> Iterator[list[bytes]]:
+def groups_of_lines(stream: io.BufferedIOBase, most: int, as_they_are: bool = False) -> Iterator[list[bytes]]:
     r"""The lines of a stream without their line ends (`\n` or `\r\n`), in groups of 1 to `most`.
 
     A group is what can be read without waiting: of a file or a full pipe `most` lines, of a terminal one. What
     follows the last line end is a line unless it is empty.
+
+    Args:
+        stream: the bytes.
+        most: the maximum number of lines in a group.
+        as_they_are: a `\r` before the `\n` belongs to the line.
     """
     try:
         descriptor = stream.fileno()
     except io.UnsupportedOperation:  # in memory, where nothing is waited for
         descriptor = None
+    end = b"" if as_they_are else b"\r"
     lines: list[bytes] = []
-    rest = b""
+    pieces: list[bytes] = []  # of a line that has not ended; joined once, as it may have thousands
     while data := stream.read1(CHUNK):  # no more than is there
-        *whole, rest = (rest + data).split(b"\n")
-        lines += whole
-        while len(lines) >= most or (lines and not _readable(descriptor)):
-            yield [line.removesuffix(b"\r") for line in lines[:most]]
-            lines = lines[most:]
-    if rest:
+        first, *others = data.split(b"\n")
+        pieces.append(first)
+        if not others:
+            continue
+        lines.append(b"".join(pieces).removesuffix(end))
+        lines += [line.removesuffix(end) for line in others[:-1]]
+        pieces, begin = others[-1:], 0
+        while len(lines) - begin >= most or (begin < len(lines) and not _readable(descriptor)):
+            yield lines[begin : begin + most]
+            begin += most
+        lines = lines[begin:]
+    if rest := b"".join(pieces):
         lines.append(rest)
     for begin in range(0, len(lines), most):
-        yield [line.removesuffix(b"\r") for line in lines[begin : begin + most]]
+        yield lines[begin : begin + most]
 
 
 def _readable(descriptor: int | None) -> bool:
@@ -63,12 +106,12 @@ class Line:
     """A line of input.
 
     Attributes:
-        text: what the model reads; empty where there is an error.
+        text: what the model reads, bytes where the input has no encoding; empty where there is an error.
         error: what is wrong with the line, where something is.
         keys: of its JSON object, besides that of the text.
     """
 
-    text: str
+    text: str | bytes
     error: str | None = None
     keys: dict[str, Any] = field(default_factory=dict)
 
@@ -81,39 +124,30 @@ class LineReader:
 
     Args:
         name: of the input, for errors.
-        encoding: of the text; one in which a line end is one byte.
+        encoding: of the text, as `open_lines` gives it; None: every line is its bytes.
         key: of the text in JSON objects; None: every line is plain text.
-
-    Raises:
-        ConfigError: the encoding is unknown, or does not let lines be told apart.
     """
 
-    def __init__(self, name: str, encoding: str, key: str | None) -> None:
-        from recurra.data.text import check_encoding
-
-        check_encoding(encoding)
-        if "\n".encode(encoding) != b"\n":
-            raise ConfigError(
-                f"data.encoding: lines of {encoding} cannot be told apart as they come; re-encode the input, and "
-                "pass --data.encoding utf-8."
-            )
+    def __init__(self, name: str, encoding: str | None, key: str | None) -> None:
         self._name, self._encoding, self._key = name, encoding, key
         self._is_json = self._began = False
         self.number = 0
 
     def read(self, data: bytes) -> Line:
-        """The next line."""
+        """The next line.
+
+        Raises:
+            DataError: the first one begins like a format that is no text.
+        """
         self.number += 1
+        if self._encoding is None:
+            return Line(data)
+        if self.number == 1:
+            check_plain(data, self._name, self._encoding)
         where = f"{self._name}, line {self.number}: "
-        try:
-            text = data.decode(self._encoding)
-        except UnicodeDecodeError as error:
-            column = len(data[: error.start].decode(self._encoding, errors="replace")) + 1
-            return Line(
-                "",
-                f"{where}not {self._encoding.upper()} (byte 0x{data[error.start]:02x} at column {column}). "
-                "Re-encode the input, or pass --data.encoding latin-1.",
-            )
+        text, error = _decoded(data, self._encoding)
+        if error:
+            return Line("", where + error)
         text = text.removeprefix("\ufeff") if self.number == 1 else text
         if self._key is None:
             return Line(text)
@@ -133,6 +167,22 @@ class LineReader:
             return False
 
 
+def _decoded(data: bytes, encoding: str) -> tuple[str, str]:
+    """The text of a line, and what is wrong with it, which does not name the line yet."""
+    nul = data.find(b"\0")
+    if nul >= 0:
+        column = len(data[:nul].decode(encoding, errors="replace")) + 1
+        return "", f"binary (byte 0x00 at column {column}); give text."
+    try:
+        return data.decode(encoding), ""
+    except UnicodeDecodeError as error:
+        column = len(data[: error.start].decode(encoding, errors="replace")) + 1
+        at = f"byte 0x{data[error.start]:02x} at column {column}"
+    except UnicodeError as error:
+        at = quoted(str(error))
+    return "", f"not {encoding.upper()} ({at}). Re-encode the input, or pass --data.encoding latin-1."
+
+
 def _parse(text: str, key: str) -> Line:
     """A line of JSON; its error, if there is one, does not name the line yet."""
     try:
@@ -150,9 +200,9 @@ def _parse(text: str, key: str) -> Line:
     if isinstance(value, str):
         return Line(value)
     if not isinstance(value, dict):
-        return Line("", f'expected an object with "{key}", or a string; got {text.strip()[:40]}.')
+        return Line("", f'expected an object with "{key}", or a string; got {quoted(text.strip()[:40])}.')
     source = value.pop(key, None)
     if not isinstance(source, str):
-        got = "none" if source is None else json.dumps(source)[:40]
+        got = "none" if source is None else quoted(source)[:60]
         return Line("", f'expected text under "{key}", got {got}; add it.', value)
     return Line(source, keys=value)

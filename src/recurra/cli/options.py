@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import types
-from argparse import Action, ArgumentError
+from argparse import SUPPRESS, Action, ArgumentError
 from collections.abc import Sequence
-from itertools import takewhile
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_loader
 
+from recurra import __version__
+from recurra.cli.arguments import join_lists, names_typed, plain_values, positionals_first, values_of
 from recurra.cli.config_files import find_config, read_yaml, recipe_names
-from recurra.errors import ConfigError, nearest
+from recurra.cli.hints import option_hint
+from recurra.cli.option_types import METAVARS, choices_of, is_none, with_default, wrong_value
+from recurra.errors import ConfigError, nearest, quoted
+from recurra.plain_yaml import read_plain_yaml
 from recurra.settings import build, check_number, default_of, fields_of, help_of
 
 Config = TypeVar("Config")
@@ -26,30 +30,10 @@ Config = TypeVar("Config")
 FROM_COMMAND_LINE_ONLY = "model.cell"
 """The key whose value may name code, FILE.py:Class; a file that is loaded must not."""
 
-TYPE_NAMES = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    type(None): "none",
-}
-
-
-METAVARS: dict[Any, str] = {
-    bool: "true|false",
-    int: "N",
-    int | None: "N",
-    int | list[int]: "N|[N,...]",
-    list[int]: "[N,...]",
-    float: "X",
-    float | None: "X",
-    float | dict[str, float]: "X|{NAME: X,...}",
-    dict[str, float] | None: "{NAME: X,...}",
-    tuple[float, float]: "[X,X]",
-    str: "TEXT",
-    str | None: "TEXT",
-}
-"""How a value of each type is written in the help."""
+HELP_ALL = "--help-all"
+PLAIN = "plain"
+"""The name under which jsonargparse knows the reader of values."""
+set_loader(PLAIN, partial(read_plain_yaml, name="the value"), exceptions=(ConfigError,))
 
 
 class Options:
@@ -64,11 +48,15 @@ class Options:
             formatter_class=_HelpFormatter,
             exit_on_error=False,
             allow_abbrev=False,
+            parser_mode=PLAIN,
         )
         self._types: dict[str, Any] = {"help": bool}
-        self._least: dict[str, int] = {}
-        self._has_positionals = False
+        self._limits: dict[str, dict[str, int]] = {}
+        self._positionals: list[str] = []
+        self._flags: set[str] = {"help"}  # they take no value
+        self._paths: set[str] = set()
         self._typed: list[str] = []
+        self._hidden: set[str] = set()  # from the short help
         self._group: Any = self._parser
 
     def group(self, title: str, description: str = "") -> None:
@@ -79,25 +67,50 @@ class Options:
         """Add a positional argument, shown in capitals: one, none or one, or a list of one or more."""
         extra: dict[str, Any] = {"nargs": "?"} if optional else {"nargs": "+"} if several else {}
         self._parser.add_argument(name, type=str, metavar=name.upper(), help=help, **extra)
-        self._has_positionals = True
+        self._positionals.append(name)
 
-    def add(self, name: str, type: Any, default: Any, help: str, metavar: str | None = None) -> None:
-        """Add `--name`; a bool needs no value, a list of text takes one or more."""
+    def add(
+        self,
+        name: str,
+        type: Any,
+        default: Any,
+        help: str,
+        metavar: str | None = None,
+        of_key: bool = False,
+    ) -> None:
+        """Add `--name`; a bool needs no value, a list of text takes one or more.
+
+        Args:
+            name: without dashes.
+            type: of its value.
+            default: what it is where it is not given.
+            help: what it is; the default is added.
+            metavar: how its value is written in the help; FILE and RUN stand for paths, which may not be empty.
+            of_key: it is a key of a configuration, so that none is a default as any other.
+        """
         self._types[name] = type
+        if metavar is not None and metavar.startswith(("FILE", "RUN")) and ":" not in metavar:
+            self._paths.add(name)
         shape: dict[str, Any] = {"type": type}
         if type == list[str]:
             shape = {"type": str, "nargs": "+"}
-        elif type == list[int] and "." not in name:
+        elif type == list[int] | None or (type == list[int] and "." not in name):
             shape = {"type": int, "nargs": "+"}
         elif type is bool:
             shape = {"type": bool, "nargs": "?", "const": True}
         if get_origin(type) is not Literal:
-            shape["metavar"] = metavar or METAVARS.get(type) or _choices(type) or "VALUE"
-        self._group.add_argument(f"--{name}", default=default, help=_with_default(help, default), **shape)
+            shape["metavar"] = metavar or METAVARS.get(type) or choices_of(type) or "VALUE"
+        self._group.add_argument(
+            f"--{name}", default=default, help=with_default(help, default, of_key), **shape
+        )
 
     def at_least(self, name: str, least: int) -> None:
         """Refuse smaller values of an option that `add` added."""
-        self._least[name] = least
+        self._limits.setdefault(name, {})["at_least"] = least
+
+    def at_most(self, name: str, most: int) -> None:
+        """Refuse larger values of an option that `add` added."""
+        self._limits.setdefault(name, {})["at_most"] = most
 
     @property
     def names(self) -> set[str]:
@@ -115,7 +128,7 @@ class Options:
                 self.flag(name, helps.get(key, ""))  # takes no value, so that RUN may stand after it
                 continue
             metavar = "FILE" if field.metadata.get("files") else None
-            self.add(name, hint, default_of(field), helps.get(key, ""), metavar)
+            self.add(name, hint, default_of(field), helps.get(key, ""), metavar, of_key=True)
 
     def given(self, values: Namespace, kind: type) -> dict[str, Any]:
         """The values of a dataclass's fields that were typed, by the fields' names."""
@@ -127,10 +140,18 @@ class Options:
                 given[key] = values[key]
         return given
 
+    def given_keys(self, values: Namespace) -> dict[str, Any]:
+        """The values of the dotted keys that were typed."""
+        given = {name: values[name] for name in self._typed if "." in name}
+        return {
+            key: value.as_dict() if isinstance(value, Namespace) else value for key, value in given.items()
+        }
+
     def flag(self, name: str, help: str) -> None:
         """Add `--name`, which is off unless given."""
         self._types[name] = bool
-        self._group.add_argument(f"--{name}", action="store_true", help=_with_default(help, None))
+        self._flags.add(name)
+        self._group.add_argument(f"--{name}", action="store_true", help=with_default(help, None))
 
     def add_config(self, config: type, titles: dict[str, str]) -> None:
         """Add `--config FILE` and every key of a dataclass of dataclasses, one group for each of them."""
@@ -144,7 +165,26 @@ class Options:
             for key, field, hint in fields_of(config):
                 if key.partition(".")[0] == section:
                     metavar = "FILE" if field.metadata.get("files") else None
-                    self.add(key, hint, default_of(field), helps.get(key, ""), metavar)
+                    self.add(key, hint, default_of(field), helps.get(key, ""), metavar, of_key=True)
+                    if not field.metadata.get("common"):
+                        self._hidden.add(key)
+        if self._hidden:
+            self._types[HELP_ALL.removeprefix("--")] = bool
+
+    def _shorten_help(self) -> None:
+        """Leave the less common keys out of the help."""
+        for action in self._parser._actions:
+            if any(option.removeprefix("--") in self._hidden for option in action.option_strings):
+                action.help = SUPPRESS
+        for group in self._parser._action_groups:
+            if all(action.help == SUPPRESS for action in group._group_actions):
+                group.title = group.description = None
+        if self._hidden:
+            self._parser.epilog = f"{len(self._hidden)} more options: recurra {self._verb} {HELP_ALL}"
+
+    def _help_all(self) -> str:
+        """The option that lists all others."""
+        return HELP_ALL if self._hidden else "--help"
 
     # ---------------------------------------------------------------- parsing
 
@@ -155,59 +195,37 @@ class Options:
             ConfigError: an option is unknown or missing, or its value is not of its type.
         """
         self._check_names(arguments)
-        self._typed = [
-            argument.removeprefix("--").partition("=")[0]
-            for argument in takewhile(lambda argument: argument != "--", arguments)
-            if argument.startswith("--")
-        ]
-        file = _value_of("--config", arguments) if "config" in self._types else None
-        if file is not None:
+        if HELP_ALL in arguments:
+            arguments = ["--help"]
+        elif {"--help", "-h"} & set(arguments):
+            self._shorten_help()
+        arguments = join_lists(arguments, self._types)
+        self._typed = names_typed(arguments)
+        for file in values_of("config", arguments) if "config" in self._types else []:
+            check_path("--config", file)
             self._parser.set_defaults(self._read_config(find_config(file)))
+        ordered = positionals_first(arguments, self._types) if self._positionals else arguments
+        arguments_for_parser = plain_values(ordered, self._types, self._flags)
         try:
-            values = self._parser.parse_args(self._positionals_first(self._with_null(arguments)))
+            values = self._parser.parse_args(arguments_for_parser)
         except ArgumentError as error:
-            raise ConfigError(self._one_line(str(error))) from error
-        for name, least in self._least.items():
-            check_number(f"--{name}", values[name.replace("-", "_")], int | None, at_least=least)
+            raise ConfigError(self._one_line(str(error), arguments)) from error
+        self._check_values(values)
         return values
 
-    def _with_null(self, arguments: Sequence[str]) -> list[str]:
-        """The arguments, with jsonargparse's `null` in the place of the value `none` of an option that may be none."""
-        replaced: list[str] = []
-        name = ""
-        for position, argument in enumerate(arguments):
-            if argument == "--":
-                return [*replaced, *arguments[position:]]
-            option, equals, value = argument.partition("=")
-            if argument.startswith("--"):
-                name = option.removeprefix("--")
-                is_none = bool(equals) and _is_none(value, self._types.get(name))
-                replaced.append(f"{option}=null" if is_none else argument)
-            else:
-                replaced.append("null" if _is_none(argument, self._types.get(name)) else argument)
-                name = ""
-        return replaced
-
-    def _positionals_first(self, arguments: Sequence[str]) -> list[str]:
-        """The arguments with positional ones before options: argparse takes an optional one nowhere else."""
-        if not self._has_positionals:
-            return list(arguments)
-        positionals: list[str] = []
-        options: list[str] = []
-        kind: Any = bool  # of the option that may take the next argument as its value; bool: it takes none
-        for position, argument in enumerate(arguments):
-            if argument == "--":
-                return [*options, "--", *positionals, *arguments[position + 1 :]]
-            if argument.startswith("--"):
-                name, equals, _ = argument.removeprefix("--").partition("=")
-                kind = bool if equals else self._types.get(name, str)
-                options.append(argument)
-            elif kind is bool and argument not in ("true", "false"):
-                positionals.append(argument)
-            else:
-                options.append(argument)
-                kind = kind if get_origin(kind) is list else bool
-        return [*positionals, *options]
+    def _check_values(self, values: Namespace) -> None:
+        """Refuse numbers out of range, and texts that name no file."""
+        for name, kind in self._types.items():
+            value = values.get(name.replace("-", "_"))
+            if kind in (int, int | None):
+                check_number(f"--{name}", value, int | None, **self._limits.get(name, {}))
+            elif name in self._paths:
+                for path in value if isinstance(value, list) else [value]:
+                    check_path(f"--{name}", path)
+        for name in self._positionals:
+            value = values.get(name)
+            for path in value if isinstance(value, list) else [value]:
+                check_path(name.upper(), path)
 
     def build(self, config: type[Config], values: Namespace) -> Config:
         """The dataclass whose keys `add_config` added, from what `parse` returned.
@@ -224,16 +242,25 @@ class Options:
                 return
             name = argument.removeprefix("--").partition("=")[0]
             if argument.startswith("--") and name not in self._types:
-                hint = nearest(name, self._types) or f" `recurra {self._verb} --help` lists them."
-                hint = re.sub(r"'(\S+)'\?$", r"--\1?", hint)
-                raise ConfigError(f"--{name}: no such option of `recurra {self._verb}`.{hint}")
+                hint = (
+                    option_hint(name, self._types)
+                    or f" `recurra {self._verb} {self._help_all()}` lists them."
+                )
+                raise ConfigError(f"--{quoted(name)[1:-1]}: no such option of `recurra {self._verb}`.{hint}")
 
-    def _one_line(self, message: str) -> str:
+    def _one_line(self, message: str, arguments: Sequence[str]) -> str:
         """A complaint of jsonargparse, which may take eight lines, as: option, what was expected, what came."""
         if matched := re.search(r'Parser key "([^"]+)"', message):
             name = self._name(matched[1])
-            got = re.search(r"(?:Given value|Got value): (.*)\Z", message, re.DOTALL)
-            return _wrong(f"--{name}", self._types.get(name, str), got[1] if got else "another type")
+            shown = re.search(r"(?:Given value|Got value): (.*)\Z", message, re.DOTALL)
+            typed = values_of(name, arguments)[-1:] or [shown[1] if shown else "another type"]
+            return wrong_value(f"--{name}", self._types.get(name, str), typed[0])
+        if matched := re.search(
+            r"argument (\S+?)(?:/\S+)?: ignored explicit argument (.*)", message, re.DOTALL
+        ):
+            option = matched[1].rpartition(",")[2]
+            got = quoted(values_of(option[2:], arguments)[-1])
+            return f"{option}: takes no value, got {got}; write {option} alone."
         if matched := re.search(r"argument (\S+?)(?:/\S+)?: expected (?:at least )?one argument", message):
             option = matched[1]
             return f"{option}: expected a value, got none (one that begins with a dash is written {option}=-...)."
@@ -245,8 +272,10 @@ class Options:
             what = f"a {missing}" if several == missing else several
             return f"give {what}: recurra {self._verb} {self._usage}"
         if matched := re.search(r"unrecognized arguments: (.*)", message, re.DOTALL):
-            return f"{matched[1]!r}: not expected here; `recurra {self._verb} --help` shows the usage."
-        return " ".join(message.split())
+            if "data.train" in self._types:
+                return f"{quoted(matched[1])}: not expected here. Did you mean --data.train {quoted(matched[1])[1:-1]}?"
+            return f"{quoted(matched[1])}: not expected here; `recurra {self._verb} --help` shows the usage."
+        return " ".join(quoted(" ".join(message.split()))[1:-1].split())
 
     def _name(self, key: str) -> str:
         """The option whose key, dashes as underscores, jsonargparse speaks of."""
@@ -262,12 +291,13 @@ class Options:
             where = f"{path}, line {line}"
             if key not in keys:
                 known = [*keys, *{key.partition(".")[0] for key in keys}]
-                raise ConfigError(f"{where}: unknown key {key!r}.{nearest(key, known)}")
+                hint = f"{nearest(key, known)} (This is recurra {__version__}.)"
+                raise ConfigError(f"{where}: unknown key {quoted(key)}.{hint}")
             if key in values:
-                raise ConfigError(f"{where}: key {key!r} is given twice; keep one.")
+                raise ConfigError(f"{where}: key {quoted(key)} is given twice; keep one.")
             if key == FROM_COMMAND_LINE_ONLY and isinstance(value, str) and ":" in value:
                 raise ConfigError(
-                    f"{where}: {key} may name a built-in cell only, got {value!r}; "
+                    f"{where}: {key} may name a built-in cell only, got {quoted(value)}; "
                     f"code is named on the command line: --{key} {value}"
                 )
             values[key] = self._convert(where, key, value)
@@ -275,13 +305,13 @@ class Options:
 
     def _convert(self, where: str, key: str, value: Any) -> Any:
         kind = self._types[key]
-        wrong = ConfigError(_wrong(f"{where}: {key}", kind, value))
+        wrong = ConfigError(wrong_value(f"{where}: {key}", kind, value))
         if kind == list[str]:
             value = [value] if isinstance(value, str) else value
             if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
                 raise wrong
             return value
-        if value is None or _is_none(value, kind):
+        if value is None or is_none(value, kind):
             if type(None) not in get_args(kind):
                 raise wrong
             return None
@@ -290,22 +320,6 @@ class Options:
         except ArgumentError as error:
             raise wrong from error
         return parsed[key]
-
-
-def _choices(kind: Any) -> str:
-    """The names that a type allows beside none, as the help writes them; empty where it allows other values."""
-    parts = [part for part in get_args(kind) if part is not type(None)]
-    if len(parts) != 1 or get_origin(parts[0]) is not Literal:
-        return ""
-    return "{" + ",".join(map(str, get_args(parts[0]))) + "}"
-
-
-def _with_default(help: str, default: Any) -> str:
-    """The help of an option, its default at the end; none and the empty list go without saying."""
-    if default is None or default == [] or "(default:" in help:
-        return help
-    shown = str(default).lower() if isinstance(default, bool) else default
-    return f"{help} (default: {shown})"
 
 
 class _HelpFormatter(DefaultHelpFormatter):
@@ -332,49 +346,10 @@ def _section_helps(config: type, prefix: str = "") -> dict[str, str]:
     return helps
 
 
-def _value_of(option: str, arguments: Sequence[str]) -> str | None:
-    """The value that the option is given last, or None; the parser itself sees to a missing one."""
-    value = None
-    for index, argument in enumerate(arguments):
-        if argument == option and index + 1 < len(arguments):
-            value = arguments[index + 1]
-        elif argument.startswith(f"{option}="):
-            value = argument.partition("=")[2]
-    return value
-
-
-def _is_none(value: Any, kind: Any) -> bool:
-    """Whether a value is the word `none`, and means that of a type: of a text, it is one as any other."""
-    parts = get_args(kind)
-    names = [name for part in parts if get_origin(part) is Literal for name in get_args(part)]
-    return value == "none" and type(None) in parts and str not in parts and "none" not in names
-
-
 def _nested(key: str, value: Any) -> dict[str, Any]:
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
-
-
-def _wrong(what: str, kind: Any, got: Any) -> str:
-    hint = nearest(str(got), [str(value) for value in get_args(kind)]) if get_origin(kind) is Literal else ""
-    return f"{what}: expected {describe(kind)}, got {got!r}.{hint}"
-
-
-def describe(kind: Any) -> str:
-    """A type in words."""
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, parts))
-    if origin in (Union, types.UnionType):
-        return " or ".join(map(describe, parts))
-    if origin is list:
-        return f"a list such as [{', '.join(['...'] * 2)}] of {describe(parts[0]).removeprefix('a ')}s"
-    if origin is tuple:
-        return f"a list of {len(parts)}, each {describe(parts[0])}"
-    if origin is dict:
-        return f"a mapping of names to {describe(parts[1]).removeprefix('a ')}s"
-    return TYPE_NAMES.get(kind, "another value")
 
 
 def check_text(option: str, text: str) -> str:
@@ -388,3 +363,18 @@ def check_text(option: str, text: str) -> str:
             f"{option}: expected text in the terminal's encoding, got other bytes; re-encode it."
         )
     return text
+
+
+def check_path(option: str, path: str | None) -> None:
+    """Refuse a text that names no file, or, though no program but the shell knows `~`, one below the home folder.
+
+    Raises:
+        ConfigError: it is empty, or begins with `~/`.
+    """
+    if path == "":
+        raise ConfigError(f"{option}: expected a file or folder, got an empty text; name one.")
+    if path is not None and (path == "~" or path.startswith("~/")):
+        raise ConfigError(
+            f"{option}: got {quoted(path)}, in which the shell has put no home folder; write its path out, or ./~ for "
+            "a folder of that name."
+        )

@@ -15,6 +15,7 @@ from recurra.cli.runs import (
     add_task_options,
     as_typed,
     build_options,
+    encoding_of,
     load_run,
     opened_or_raise,
     peek,
@@ -22,6 +23,7 @@ from recurra.cli.runs import (
     tasks_of,
     with_ensemble,
 )
+from recurra.cli.streams import is_terminal
 from recurra.cli.tables import print_json
 from recurra.errors import DataError
 from recurra.tasks.registry import TASKS, check_noun
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from recurra.tasks.prediction import Prediction
     from recurra.tasks.task import AnyTask
 
-    Predict = Callable[[Sequence[str]], Iterator[Prediction]]
+    Predict = Callable[[Sequence[str | bytes]], Iterator[Prediction]]
 
 
 @dataclass
@@ -40,23 +42,30 @@ class Counts:
 
     lines: int = 0
     bad: int = 0
+    symbols: int = 0
     unknown: int = 0
     with_unknown: int = 0
+    remark: str = ""
     truncated: int = 0
 
     def add(self, output: Prediction) -> None:
         """A line was read."""
+        self.symbols += output.symbols
         self.unknown += output.unknown
         self.with_unknown += output.unknown > 0
         self.truncated += output.truncated
+        self.remark = output.remark
 
     def notes(self, max_length: int | None) -> Iterator[str]:
         """A line for each thing to say."""
         if self.bad:
             yield f"{self.bad} of {_many(self.lines, 'line')} cannot be used; an error stands in the place of each"
         if self.unknown:
-            symbols, lines = _many(self.unknown, "symbol"), _many(self.with_unknown, "line")
-            yield f"{symbols} of {lines} not known to the vocabulary"
+            from recurra.data.unknown import unknown_share
+
+            remark = f"; {self.remark}" if self.remark else ""
+            lines = _many(self.with_unknown, "line")
+            yield f"{unknown_share(self.unknown, self.symbols)}, in {lines}{remark}"
         if self.truncated:
             limit = "" if max_length is None else f" to data.max_length, {max_length} symbols"
             yield f"{_many(self.truncated, 'line')} cut{limit}"
@@ -81,17 +90,17 @@ def predict(verb: str, arguments: list[str]) -> None:
     run = with_ensemble(load_run(opened, values), values)
     with as_typed(type(chosen)):
         run.check(chosen)
-    name, stream = open_lines(values.file)
-    encoding = values.data.encoding or getattr(run.config.data, "encoding", "utf-8")
+    name, stream, encoding = open_lines(values.file, encoding_of(run, values.data.encoding))
     reader = LineReader(name, encoding, run.task.record_key if values.json else None)
-    if values.file is None and sys.stdin.isatty():
+    if values.file is None and is_terminal(sys.stdin):
         print("Type a line; Ctrl-D ends.", file=sys.stderr)
     counts, header = Counts(), sys.stdout.isatty() and not values.json
 
-    def answers(lines: Sequence[str]) -> Iterator[Prediction]:
-        return run.predict(lines, chosen)
+    def answers(lines: Sequence[str | bytes]) -> Iterator[Prediction]:
+        return run.iter_predict(lines, chosen)
 
-    for group in groups_of_lines(stream, values.batch_size or opened.task.records_at_once):
+    at_once = values.batch_size or opened.task.records_at_once
+    for group in groups_of_lines(stream, at_once, as_they_are=encoding is None):
         for output in _answer([reader.read(data) for data in group], answers, counts, values.json):
             if header and output.header:
                 print(output.header)

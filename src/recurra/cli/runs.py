@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from recurra.cli.options import FROM_COMMAND_LINE_ONLY, Options
 from recurra.errors import ConfigError, RunError
@@ -54,11 +54,18 @@ def peek(arguments: Sequence[str]) -> OpenedRun | None:
     """
     candidates = [argument for argument in arguments if not argument.startswith("-")]
     for argument in candidates:
-        if (Path(argument) / "task.json").is_file():
+        if _may_be_run(argument):
             from recurra.tasks.opened import open_run
 
             return open_run(argument)
     return None
+
+
+def _may_be_run(argument: str) -> bool:
+    try:
+        return (Path(argument) / "task.json").is_file()
+    except (OSError, ValueError):  # a text too long for a name, or with NUL in it
+        return False
 
 
 def tasks_of(opened: OpenedRun | None) -> list[AnyTask]:
@@ -82,7 +89,7 @@ def _help_of(tasks: Sequence[AnyTask], key: str) -> str:
     from recurra.settings import help_of
 
     name = key.partition(".")[2]
-    helps = [help_of(type(task.config().data)).get(name, "") for task in tasks]
+    helps = [help_of(get_type_hints(task.config)["data"]).get(name, "") for task in tasks]
     return "; or ".join(dict.fromkeys(filter(None, helps)))
 
 
@@ -148,6 +155,19 @@ def load_run(opened: OpenedRun, values: Namespace) -> Run:
     from recurra.tasks.life import load_opened
 
     return load_opened(opened, own_cell(values.model.cell))
+
+
+def encoding_of(run: Run, given: str | None) -> str | None:
+    """The encoding of text that a run is to read: the one given, or else its own; None where it reads bytes.
+
+    Raises:
+        ConfigError: one is given for bytes.
+    """
+    if not run.reads_bytes:
+        return given or getattr(run.config.data, "encoding", "utf-8")
+    if given is not None:
+        raise ConfigError(f"--data.encoding: {run.path} reads bytes as they are; leave it out.")
+    return None
 
 
 def load_others(paths: Sequence[str], task: AnyTask, cell: type[Cell] | None) -> list[Run]:

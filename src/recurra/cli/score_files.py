@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from recurra.cli.options import Options
+from recurra.cli.streams import standard_input
 from recurra.cli.tables import print_json, print_table
+from recurra.data.file_formats import STANDARD_INPUT
 from recurra.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from recurra.metrics.bleu import BleuScore, ChrfScore
 
-STANDARD_INPUT = "-"
+DASH = "-"
 
 
 def bleu(arguments: list[str]) -> None:
@@ -49,7 +51,7 @@ def bleu(arguments: list[str]) -> None:
 
 def _read(hyp: str, refs: Sequence[str], encoding: str) -> tuple[list[str], list[list[str]]]:
     """The outputs, and for each of them its references."""
-    if [hyp, *refs].count(STANDARD_INPUT) > 1:
+    if [hyp, *refs].count(DASH) > 1:
         raise ConfigError("standard input (-) can be read once only; give the other texts as files.")
     hypotheses = _lines(hyp, encoding)
     columns = [_lines(ref, encoding) for ref in refs]
@@ -64,18 +66,22 @@ def _read(hyp: str, refs: Sequence[str], encoding: str) -> tuple[list[str], list
 
 def _lines(path: str, encoding: str) -> list[str]:
     """The lines of a file, empty ones too; what follows the last line end is no line if it is empty."""
+    from recurra.data.files import read_to_end
+    from recurra.data.line_ends import split_lines
     from recurra.data.text import check_encoding, decode_text, read_text
 
-    if path == STANDARD_INPUT:
+    if path == DASH:
         check_encoding(encoding)
-        text = decode_text(sys.stdin.buffer.read(), encoding, _name(path))
+        text = decode_text(read_to_end(standard_input().read, STANDARD_INPUT), encoding, STANDARD_INPUT)
     else:
         text = read_text(path, encoding)
-    return text.removesuffix("\n").split("\n")
+    return split_lines(text)
 
 
 def _name(path: str) -> str:
-    return "standard input" if path == STANDARD_INPUT else path
+    from recurra.data.files import shown_path
+
+    return STANDARD_INPUT if path == DASH else shown_path(path)
 
 
 def _print_corpus(hypotheses: list[str], references: list[list[str]], values: Namespace) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from recurra.durable import json_line
 
+NARROWEST = 20
+"""A terminal that reports fewer columns reports them wrongly (0, in many containers); rich would cut all cells away."""
+
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print `rows` under the names of `columns`; numbers to the right, floats with four decimals."""
@@ -42,7 +45,10 @@ def _print_ruled(columns: Sequence[str], texts: list[list[str]], right: list[boo
         table.add_column(name, justify="right" if is_right else "left")
     for row in texts:
         table.add_row(*map(Text, row))  # Text: square brackets are not markup
-    Console().print(table)
+    console = Console()
+    if console.width < NARROWEST:
+        console = Console(width=80)
+    console.print(table)
 
 
 def _print_plain(columns: Sequence[str], texts: list[list[str]], right: list[bool]) -> None:
