@@ -132,7 +132,7 @@ def main() -> None:
         evaluation = together.evaluate(beam_size=beam.beam_size, length_penalty=beam.length_penalty)
         greedy = together.evaluate(greedy=True)
         alone = [bleu(one, beam).value for one in runs] if others else []
-        validation = [max(row["valid_bleu"] for row in one.directory.metrics()) for one in runs]
+        validation = [one.result.best_metrics["valid_bleu"] for one in runs]
     raw = read_text(find(options.data / "raw", "test_2016_flickr.en")).splitlines()
     written = corpus_bleu(
         [detokenised(line) for _, line, *_ in evaluation.tables["outputs"].rows],
