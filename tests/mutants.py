@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutant_table import MUTANTS, Mutant
-from recurra.engine.cpu import build
+from recurra.engine.cpu import build, cache
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 300  # for the tests of one mutant
@@ -148,7 +148,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as name, ThreadPoolExecutor(arguments.jobs) as pool:
         base = Path(name)
         # What is compiled already need not be compiled again: kernels are kept by the hash of their source.
-        shutil.copytree(build.cache_folder(), base / "kernels" / "recurra" / "kernels")
+        shutil.copytree(cache.folder(), base / "kernels" / "recurra" / "kernels")
         tests = sorted({test for mutant in chosen for test in mutant.tests})
         print(f"unchanged: {len(tests)} selections of tests", flush=True)
         failures = check_unchanged(tests, base, arguments.jobs)

@@ -23,6 +23,7 @@ PARTS = (
     "data",
     "tasks",
     "inspection",
+    "durable.py",
 )
 
 
