@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import GetAttrKey, register_pytree_node
 
-from recurra.durable import check_readable, write_output
+from recurra.durable import check_readable, whole_path, write_output
 from recurra.errors import ShapeError, StateError, quoted
 
 DIRECTIONS = ("forward", "backward")
@@ -191,7 +191,7 @@ class State:
         from safetensors.torch import load_file
 
         try:
-            check_readable(Path(path).resolve())
+            check_readable(whole_path(path))
             tensors = load_file(path)
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise StateError(f"{path}: not a saved state ({error}).") from error

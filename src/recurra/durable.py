@@ -50,7 +50,7 @@ def write_output(path: str | Path, data: bytes) -> None:
     Raises:
         OSError: as of `write_atomic`.
     """
-    write_atomic(Path(os.path.realpath(path)), data)
+    write_atomic(whole_path(path), data)
 
 
 def write_flushed(path: Path, data: bytes) -> None:
@@ -150,9 +150,17 @@ def check_readable(path: Path) -> None:
     facts = path.lstat()
     if not stat.S_ISREG(facts.st_mode):
         raise OSError(errno.EINVAL, "not a plain file", str(path))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    if facts.st_size > memory > 0:  # a file with holes takes no disk
+    memory = machine_memory()
+    if memory is not None and facts.st_size > memory:  # a file with holes takes no disk
         raise OSError(errno.EFBIG, f"{facts.st_size:,} bytes, more than this machine's memory", str(path))
+
+
+def machine_memory() -> int | None:
+    """This machine's memory in bytes; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return None
 
 
 def flush_folder(folder: Path) -> None:

@@ -72,6 +72,16 @@ def quoted(value: Any) -> str:
     return shown if len(shown) <= QUOTED else f"{shown[: QUOTED // 2]}...{shown[-QUOTED // 4 :]}"
 
 
+def shortened(text: str) -> str:
+    """A text in a message without quotation marks, on one line and its middle left out as by `quoted`."""
+    return quoted(text)[1:-1]
+
+
+def gigabytes(size: int) -> str:
+    """A number of bytes in words."""
+    return f"{size / 2**30:,.1f} GiB"
+
+
 class _Quoting(reprlib.Repr):
     """`reprlib`, which shows only the ends of long values, with room for a line."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from recurra.errors import ConfigError, quoted
+from recurra.errors import ConfigError, quoted, shortened
 
 MOST_CHARACTERS, MOST_LEVELS, MOST_DIGITS = 1 << 18, 32, 1000
 
@@ -74,7 +74,7 @@ def compose(text: str, name: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        raise ConfigError(f"{name}{line}: not YAML ({quoted(str(problem))[1:-1]}).") from error
+        raise ConfigError(f"{name}{line}: not YAML ({shortened(str(problem))}).") from error
 
 
 def _check_events(events: Any, name: str) -> None:

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -317,6 +317,11 @@ def fields_of(config: type) -> Iterator[tuple[str, dataclasses.Field[Any], Any]]
                 yield f"{field.name}.{key}", inner, kind
         else:
             yield field.name, field, hint
+
+
+def sections_of(keys: Iterable[str]) -> set[str]:
+    """The sections, and sections in sections, that dotted keys stand in."""
+    return {key[:dot] for key in keys for dot in range(len(key)) if key[dot] == "."}
 
 
 def default_of(field: dataclasses.Field[Any]) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+from attacks.clock import Late, at_most
 from attacks.hostile_files import MAKE, PLACES
 from recurra.cli import main
 from recurra.data import files
@@ -50,10 +50,6 @@ LONG = {"a million lines", "one long line", "one long word", "JSON of long texts
 """Nothing is wrong with them as texts, but a model takes seconds to read them."""
 
 
-class Late(BaseException):
-    """Not an `Exception`, so that nothing on the way handles it."""
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("commands")
@@ -69,27 +65,12 @@ def impatient(monkeypatch):
     monkeypatch.setattr(files, "PIPE_SECONDS", 0.1)
 
 
-@contextlib.contextmanager
-def at_once() -> Iterator[None]:
-    def late(*_: object) -> None:
-        raise Late
-
-    before = signal.signal(signal.SIGALRM, late)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, left)  # the clock of pytest-timeout goes on
-
-
 def complaint(*arguments: object) -> str:
     """What is wrong with how a command ends; empty where it is done, or exits 2 with a line that says why."""
     said = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
         try:
-            with at_once():
+            with at_most(SECONDS):
                 code = main([str(argument) for argument in arguments])
         except Late:
             return f"took over {SECONDS} seconds"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from attacks.clock import at_most
 from attacks.hostile_files import MAKE
 from recurra import LMConfig, TextConfig, TranslateConfig, load, train
 from recurra.cli.config_files import read_yaml
@@ -57,25 +56,8 @@ def runs(tmp_path_factory) -> Path:
     return folder
 
 
-@contextmanager
-def at_once() -> Iterator[None]:
-    """Within five seconds."""
-
-    def late(*_: object) -> None:
-        raise AssertionError(f"took over {SECONDS} seconds")
-
-    before = signal.signal(signal.SIGALRM, late)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, left)  # the clock of pytest-timeout goes on
-
-
 def refused_or_read(read: Callable[[], object]) -> None:
-    with at_once():
+    with at_most(SECONDS):
         try:
             read()
             return

@@ -16,7 +16,7 @@ from recurra.cells.cell import Cell
 from recurra.cells.code import TEXT
 from recurra.cells.names import is_path, nearest_name
 from recurra.cells.variants import FILE_MODULE
-from recurra.errors import CellError, ConfigError, RecurraError, nearest, quoted
+from recurra.errors import CellError, ConfigError, RecurraError, nearest, quoted, shortened
 
 
 def built_in(name: str) -> type[Cell]:
@@ -58,7 +58,7 @@ def _load_class(name: str) -> type[Cell]:
     file, _, class_name = name.rpartition(":")
     path = Path(file)
     if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises of a name that is too long
-        raise ConfigError(f"cell {quoted(name)}: there is no file {quoted(file)[1:-1]}.")
+        raise ConfigError(f"cell {quoted(name)}: there is no file {shortened(file)}.")
     module = _load(path)
     cell = getattr(module, class_name, None)
     if cell is None:
@@ -99,5 +99,5 @@ def _load(path: Path) -> ModuleType:
         frames = extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
         line = f", line {lines[-1]}" if lines else ""
-        raise ConfigError(f"{path}{line}: {type(error).__name__}: {quoted(str(error))[1:-1]}.") from error
+        raise ConfigError(f"{path}{line}: {type(error).__name__}: {shortened(str(error))}.") from error
     return module

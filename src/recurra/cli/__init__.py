@@ -28,42 +28,17 @@ from pathlib import Path
 from recurra import __version__
 from recurra.cli import streams
 from recurra.cli.hints import verb_hint
-from recurra.errors import ConfigError, RecurraError, nearest, quoted
+from recurra.errors import ConfigError, RecurraError, gigabytes, nearest, quoted, shortened
 from recurra.tasks.registry import COMMON_VIEWS, TASKS
 
 BUG, INTERRUPTED, CLOSED = 1, 130, 141
 LONGEST = 480
 """The maximum length of a message, in characters."""
-REFUSED = {
-    getattr(errno, name, None)
-    for name in (
-        *(
-            "ENOSPC",
-            "EDQUOT",
-            "EIO",
-            "EROFS",
-            "EACCES",
-            "EPERM",
-            "EFBIG",
-            "EMFILE",
-            "ENFILE",
-            "ENOMEM",
-            "ESTALE",
-        ),
-        *(
-            "EEXIST",
-            "ENOTDIR",
-            "EISDIR",
-            "ELOOP",
-            "ENAMETOOLONG",
-            "EINVAL",
-            "ENXIO",
-            "ENODEV",
-            "EBUSY",
-            "EXDEV",
-        ),
-    )
-} - {None}
+_REFUSED_NAMES = (
+    "ENOSPC", "EDQUOT", "EIO", "EROFS", "EACCES", "EPERM", "EFBIG", "EMFILE", "ENFILE", "ENOMEM", "ESTALE",
+    "EEXIST", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG", "EINVAL", "ENXIO", "ENODEV", "EBUSY", "EXDEV",
+)  # fmt: skip
+REFUSED = {getattr(errno, name, None) for name in _REFUSED_NAMES} - {None}
 """How the system says that it is full, broken or closed, or that a place is none: nobody's bug, wherever noticed."""
 OUT_OF_MEMORY = (
     "can't allocate memory",
@@ -193,7 +168,7 @@ def report(error: Exception, arguments: list[str]) -> int:
         one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_relative_to(package)
     ]
     where = f", in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
-    command = quoted(shlex.join(["recurra", *arguments]))[1:-1]
+    command = shortened(shlex.join(["recurra", *arguments]))
     print(
         f"recurra: this is a bug of recurra {__version__}{where}; please report it with what follows. The command was: "
         f"{command}",
@@ -206,8 +181,8 @@ def report(error: Exception, arguments: list[str]) -> int:
 def _asked_for(message: str) -> str:
     """How much memory was asked for, as PyTorch says it."""
     if size := re.search(r"tried to allocate (\d+) bytes", message):
-        return f"{int(size[1]) / 2**30:,.1f} GiB were asked for at once"
-    return quoted((message.splitlines() or ["out of memory"])[0])[1:-1]
+        return f"{gigabytes(int(size[1]))} were asked for at once"
+    return shortened((message.splitlines() or ["out of memory"])[0])
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -8,8 +8,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from recurra.errors import ConfigError, nearest, quoted
+from recurra.errors import ConfigError, nearest, quoted, shortened
 from recurra.plain_yaml import MOST_CHARACTERS, compose, value_of
+from recurra.settings import sections_of
 
 MOST_BYTES = 4 * MOST_CHARACTERS
 
@@ -41,7 +42,7 @@ def read_yaml(path: Path, known: Sequence[str]) -> Iterator[tuple[int, str, Any]
     Raises:
         ConfigError: the file is missing, not YAML, or not a mapping.
     """
-    sections = {key[:dot] for key in known for dot in range(len(key)) if key[dot] == "."}
+    sections = sections_of(known)
     root = compose(_read(path), str(path))
     if root is not None:
         yield from _entries(root, path, "", sections)
@@ -53,7 +54,7 @@ def _read(path: Path) -> str:
     Raises:
         ConfigError: it is missing, no plain file, too long, or not UTF-8.
     """
-    name = f"--config {quoted(str(path))[1:-1]}"
+    name = f"--config {shortened(str(path))}"
     try:
         is_other = path.exists() and not path.is_file()
         content = b"" if is_other else _beginning(path)

@@ -21,7 +21,7 @@ from recurra.cli.arguments import join_lists, names_typed, plain_values, positio
 from recurra.cli.config_files import find_config, read_yaml, recipe_names
 from recurra.cli.hints import option_hint
 from recurra.cli.option_types import METAVARS, choices_of, is_none, with_default, wrong_value
-from recurra.errors import ConfigError, nearest, quoted
+from recurra.errors import ConfigError, nearest, quoted, shortened
 from recurra.plain_yaml import read_plain_yaml
 from recurra.settings import build, check_number, default_of, fields_of, help_of
 
@@ -246,7 +246,7 @@ class Options:
                     option_hint(name, self._types)
                     or f" `recurra {self._verb} {self._help_all()}` lists them."
                 )
-                raise ConfigError(f"--{quoted(name)[1:-1]}: no such option of `recurra {self._verb}`.{hint}")
+                raise ConfigError(f"--{shortened(name)}: no such option of `recurra {self._verb}`.{hint}")
 
     def _one_line(self, message: str, arguments: Sequence[str]) -> str:
         """A complaint of jsonargparse, which may take eight lines, as: option, what was expected, what came."""
@@ -273,9 +273,9 @@ class Options:
             return f"give {what}: recurra {self._verb} {self._usage}"
         if matched := re.search(r"unrecognized arguments: (.*)", message, re.DOTALL):
             if "data.train" in self._types:
-                return f"{quoted(matched[1])}: not expected here. Did you mean --data.train {quoted(matched[1])[1:-1]}?"
+                return f"{quoted(matched[1])}: not expected here. Did you mean --data.train {shortened(matched[1])}?"
             return f"{quoted(matched[1])}: not expected here; `recurra {self._verb} --help` shows the usage."
-        return " ".join(quoted(" ".join(message.split()))[1:-1].split())
+        return " ".join(shortened(" ".join(message.split())).split())
 
     def _name(self, key: str) -> str:
         """The option whose key, dashes as underscores, jsonargparse speaks of."""

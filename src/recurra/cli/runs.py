@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from recurra.cli.options import FROM_COMMAND_LINE_ONLY, Options
 from recurra.errors import ConfigError, RunError
-from recurra.settings import keys_with
 from recurra.tasks.registry import TASKS, find_task
 
 if TYPE_CHECKING:
@@ -75,8 +74,7 @@ def tasks_of(opened: OpenedRun | None) -> list[AnyTask]:
 
 def test_keys(tasks: Sequence[AnyTask]) -> list[str]:
     """The keys of the tasks' test files: data.test, and what else there is."""
-    keys = [key for task in tasks for key in keys_with(task.config, "files")]
-    return list(dict.fromkeys(key for key in keys if key.startswith("data.test")))
+    return list(dict.fromkeys(key for task in tasks for key in task.keys_to_score))
 
 
 def add_test_files(options: Options, tasks: Sequence[AnyTask]) -> None:

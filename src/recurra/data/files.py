@@ -11,12 +11,14 @@ import itertools
 import os
 import select
 import stat
+import sys
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from recurra.errors import DataError, nearest, quoted
+from recurra.durable import machine_memory
+from recurra.errors import DataError, gigabytes, nearest, quoted
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -72,7 +74,7 @@ def unpacked(data: bytes, name: str) -> bytes:
     except zlib.error as error:
         raise _damaged(name, str(error)) from error
     except MemoryError as error:
-        raise _too_large(name, f"more than {_size(result.tell())} unpacked") from error
+        raise _too_large(name, f"more than {gigabytes(result.tell())} unpacked") from error
     return result.getvalue()
 
 
@@ -111,7 +113,7 @@ def read_to_end(read: Callable[[int], bytes], name: str) -> bytes:
     while piece := read(CHUNK):
         data.write(piece)
         if data.tell() > limit:
-            raise _too_large(name, f"more than {_size(limit)}")
+            raise _too_large(name, f"more than {gigabytes(limit)}")
     return data.getvalue()
 
 
@@ -162,7 +164,7 @@ def _check_kind(status: os.stat_result, name: str) -> None:
     if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not is_null):
         raise DataError(f"{name}: a device or terminal, which has no end; expected a file.")
     if stat.S_ISREG(mode) and status.st_size > _memory() // 2:
-        raise _too_large(name, _size(status.st_size))
+        raise _too_large(name, gigabytes(status.st_size))
 
 
 def _reader(descriptor: int, name: str) -> Callable[[int], bytes]:
@@ -208,14 +210,10 @@ def _sibling(path: Path) -> str:
 
 def _too_large(name: str, size: str) -> DataError:
     return DataError(
-        f"{name}: has {size}, and this machine {_size(_memory())} of memory; give a part of it at a time."
+        f"{name}: has {size}, and this machine {gigabytes(_memory())} of memory; give a part of it at a time."
     )
 
 
 def _memory() -> int:
-    """The machine's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _size(number: int) -> str:
-    return f"{number / 2**30:,.1f} GiB"
+    """The machine's memory in bytes; no limit where the system does not say."""
+    return machine_memory() or sys.maxsize

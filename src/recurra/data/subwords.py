@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from recurra.data.rows import Rows
 from recurra.data.vocabulary import EOS, UNK, Ids, Vocabulary, encode_by_blocks, text_of
 from recurra.durable import read_plain, write_atomic
-from recurra.errors import ConfigError, DataError, RunError, quoted
+from recurra.errors import ConfigError, DataError, RunError, shortened
 
 SUBWORD_FILE_NAME = "subword.model"
 LARGEST = 1 << 26
@@ -94,7 +94,7 @@ class Subwords(Vocabulary):
                 minloglevel=2,
             )
         except RuntimeError as error:
-            reason = quoted(" ".join(str(error).split()))[1:-1]
+            reason = shortened(" ".join(str(error).split()))
             raise ConfigError(f"data.subword_size: {size} does not suit this text ({reason}).") from error
         serialised = model.getvalue()
         return cls(serialised.replace(eos.encode(), EOS.encode()).replace(unk.encode(), UNK.encode()))

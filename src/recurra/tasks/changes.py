@@ -124,7 +124,7 @@ def check_regular(config: TaskConfig) -> None:
             )
 
 
-def check_there(opened: OpenedRun) -> None:
+def check_files(opened: OpenedRun) -> None:
     """Say how to name the files of a run again where they have moved.
 
     Raises:

@@ -29,7 +29,7 @@ from recurra.errors import ConfigError, RunError, quoted
 from recurra.layers.arguments import check_cell
 from recurra.layers.recurrent import Recurrent
 from recurra.settings import plain
-from recurra.tasks.changes import change, check_regular, check_there, judged_by, reading
+from recurra.tasks.changes import change, check_files, check_regular, judged_by, reading
 from recurra.tasks.given import path_of
 from recurra.tasks.job import TaskJob
 from recurra.tasks.memory import check_memory
@@ -167,7 +167,7 @@ def _resume(opened: OpenedRun, cell: type[Cell] | None, changes: Mapping[str, An
     if changes:
         opened = change(opened, changes)
         config = opened.config
-    check_there(opened)
+    check_files(opened)
     with overview.slow(reading(config, building=False)):
         data = task.load_data(config, opened.vocabularies)
     torch.manual_seed(config.training.seed)

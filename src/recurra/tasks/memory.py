@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from recurra.cells.drawing import not_drawing
-from recurra.errors import BackendError, ConfigError
+from recurra.durable import machine_memory
+from recurra.errors import BackendError, ConfigError, gigabytes
 
 PER_WEIGHT = {"adam": 4, "adamw": 4, "sgd": 3}
 """What each optimiser keeps besides a weight, the weight and its gradient included, in weights."""
@@ -56,12 +56,4 @@ def memory_of(device: torch.device) -> int | None:
     """The memory of a device in bytes, all of it; None where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on Windows
-        return None
-
-
-def gigabytes(size: int) -> str:
-    """A number of bytes in words."""
-    return f"{size / 2**30:,.1f} GiB"
+    return machine_memory()

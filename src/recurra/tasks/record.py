@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recurra.errors import RunError, quoted
-from recurra.settings import fields_of
+from recurra.errors import RunError, quoted, shortened
+from recurra.settings import fields_of, sections_of
 
 MADE_BY = "recurra"
 """The key under which the version stands that made the run; version 0.1.0 recorded none at first."""
@@ -39,9 +39,7 @@ def check_keys(config: type, values: Mapping[str, Any], record: Mapping[str, Any
 
     by = record.get(MADE_BY)
     maker = (
-        "was it made by a later version?"
-        if by is None
-        else f"the run was made by version {quoted(by)[1:-1]}."
+        "was it made by a later version?" if by is None else f"the run was made by version {shortened(by)}."
     )
     raise RunError(
         f"{path}: the key {quoted(key)} is not known to this version of recurra, {__version__}; {maker} Update "
@@ -52,7 +50,7 @@ def check_keys(config: type, values: Mapping[str, Any], record: Mapping[str, Any
 def _unknown_key(config: type, values: Mapping[str, Any]) -> str | None:
     """The first key, with its sections, that a configuration does not have."""
     known = {key for key, _, _ in fields_of(config)}
-    sections = {key[:dot] for key in known for dot in range(len(key)) if key[dot] == "."}
+    sections = sections_of(known)
     waiting = [("", values)]
     while waiting:
         prefix, mapping = waiting.pop()

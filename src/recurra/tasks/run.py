@@ -21,7 +21,6 @@ from recurra.errors import ConfigError, RunError, nearest, quoted
 from recurra.inspection.shown import Shown
 from recurra.metrics.evaluation import Evaluation
 from recurra.metrics.records import evaluations
-from recurra.settings import keys_with
 from recurra.tasks.common_views import COMMON_VIEWS
 from recurra.tasks.ensemble import EnsembleModel
 from recurra.tasks.given import files_by_key, lines
@@ -144,15 +143,10 @@ class Run:
         Raises:
             DataError: a file cannot be used.
         """
-        given = files_by_key(files, self._test_keys())
+        given = files_by_key(files, [key.removeprefix("data.") for key in self.task.keys_to_score])
         if given:
             return self.task.read(given, self.config, self.vocabularies)
         return self.data.valid if self.data.test is None else self.data.test
-
-    def _test_keys(self) -> list[str]:
-        """What `files` may have: the names of the keys in `config.data` of files to score."""
-        keys = [key.removeprefix("data.") for key in keys_with(type(self.config), "files")]
-        return [key for key in keys if key.startswith("test")]
 
     # --- use --------------------------------------------------------------------------------------
 

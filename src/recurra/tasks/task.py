@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from recurra.errors import ConfigError, quoted
+from recurra.settings import keys_with
 
 if TYPE_CHECKING:
     from torch import nn
@@ -166,6 +167,11 @@ class Task(ABC, Generic[Config, Split, Model]):
 
     def __repr__(self) -> str:
         return f"<the task {self.name}>"
+
+    @property
+    def keys_to_score(self) -> list[str]:
+        """The keys of the files that `evaluate` scores, `data.test` and what else there is."""
+        return [key for key in keys_with(self.config, "files") if key.startswith("data.test")]
 
     # --- what each task must say ------------------------------------------------------------------
 

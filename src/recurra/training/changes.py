@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from recurra.durable import json_line, write_atomic
+from recurra.durable import json_line, read_plain, write_atomic
 from recurra.errors import RunError, TrainingError, quoted
 from recurra.training.run_directory import RunDirectory
 
@@ -73,7 +73,7 @@ def record_changes(run: RunDirectory, step: int, changed: Mapping[str, Change]) 
     values = {key: [change.then, change.now] for key, change in changed.items()}
     line = json_line({"step": step, "changes": values}).encode() + b"\n"
     try:
-        before = path.read_bytes() if path.exists() else b""
+        before = read_plain(path) if path.exists() else b""
         if not before.endswith(line):
             write_atomic(path, before + line)
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.durable import check_readable, load_json, read_plain
-from recurra.errors import ConfigError, RunError, quoted
+from recurra.errors import ConfigError, RunError, quoted, shortened
 from recurra.plain_yaml import read_plain_yaml
 
 if TYPE_CHECKING:
@@ -183,4 +183,4 @@ def check_names(values: Mapping[str, Any], tensors: Mapping[str, Tensor], source
 def first_line(error: BaseException) -> str:
     """What an error says, on one line that is not long."""
     text = str(getattr(error, "strerror", None) or error)
-    return quoted((text.splitlines() or [type(error).__name__])[0])[1:-1]
+    return shortened((text.splitlines() or [type(error).__name__])[0])

@@ -1,4 +1,4 @@
-"""Writing and reading `metrics.jsonl`: a line of JSON for each evaluation."""
+"""Writing and reading `metrics.jsonl`: lines of JSON, of training and of evaluations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from recurra.durable import load_json, open_plain
 from recurra.errors import RunError, quoted
+from recurra.metrics.records import VALID
 from recurra.training.durable import first_line
 
 LONGEST_LINE = 1 << 20
@@ -17,7 +18,6 @@ LONGEST_LINE = 1 << 20
 NUMBERS = (
     "epoch", "tokens", "seconds", "train_loss", "learning_rate", "gradient_norm", "clip_rate", "tokens_per_second"
 )  # fmt: skip
-VALID = "valid_"
 
 
 def metrics_line(values: Mapping[str, Any]) -> bytes:

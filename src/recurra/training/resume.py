@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.contracts import State
-from recurra.errors import RunError, StateError, quoted
+from recurra.errors import RunError, StateError, quoted, shortened
 
 MODEL, OPTIMISER, CARRIED, GENERATOR = "model.", "optimiser.", "carried.", "generator."
 
@@ -210,7 +210,7 @@ def check_fingerprint(then: Mapping[str, Any], now: Mapping[str, str], source: o
     for key in sorted({*then, *now}):
         if then.get(key) != now.get(key):
             raise RunError(
-                f"{source}: {quoted(key)[1:-1]} is not what the run was started with (digest "
+                f"{source}: {shortened(key)} is not what the run was started with (digest "
                 f"{_short(then.get(key))} then, {_short(now.get(key))} now); put the original back, or train a new run."
             )
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from recurra.durable import flush_folder, load_json, read_plain, temporary_name, whole_path, write_atomic
-from recurra.errors import RunError, quoted
+from recurra.errors import RunError, shortened
 from recurra.training.run_lock import RunLock
 
 CONFIG, RESUME = "config.yaml", "resume"
@@ -43,10 +43,10 @@ def check_there(path: str | Path) -> None:
         is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise RunError(f"{quoted(str(path))[1:-1]}: cannot be opened ({reason}).") from error
+        raise RunError(f"{shortened(str(path))}: cannot be opened ({reason}).") from error
     if not is_folder:
         what = "is a file, not a run directory" if is_there else "no such run directory"
-        shown = quoted(str(path))[1:-1]
+        shown = shortened(str(path))
         raise RunError(f"{shown}: {what}; `recurra train ... --out {shown}` makes one.")
 
 
@@ -67,7 +67,7 @@ def check_free(path: str | Path, overwrite: bool = False) -> None:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise RunError(
-            f"{quoted(str(path))[1:-1]}: no run can be made there ({reason}); choose another folder."
+            f"{shortened(str(path))}: no run can be made there ({reason}); choose another folder."
         ) from error
 
 
