@@ -436,8 +436,8 @@ TRAINING = [
     Mutant(
         "training/config.py",
         "a resumed run may change training.bptt",
-        "setting(64, at_least=1, fixed=COUNTED)",
-        "setting(64, at_least=1)",
+        "setting(AUTO, at_least=1, fixed=COUNTED, auto=64)",
+        "setting(AUTO, at_least=1, auto=64)",
         ("training/test_loop.py::test_what_a_run_keeps_is_not_changed",),
     ),
     Mutant(
@@ -854,8 +854,8 @@ TASKS = [
     Mutant(
         "tasks/lm.py",
         "a continuous text is evaluated in several streams",
-        "1 if continuous else config.training.batch_size",
-        "config.training.batch_size",
+        "1 if continuous else filled(config.training).batch_size",
+        "filled(config.training).batch_size",
         ("tasks/test_lm.py::test_evaluation_counts_every_token_and_does_not_depend_on_the_window",),
     ),
     Mutant(

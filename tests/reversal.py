@@ -37,7 +37,10 @@ def config(train: Path, data=None, model=None, **training) -> TranslateConfig:
     sizes = {"hidden_size": 32, "embedding_size": 16, "dropout": 0.0, "label_smoothing": 0.0}
     portions = {"batch_tokens": 300, "device": "cpu"}
     return TranslateConfig(
-        data=PairConfig(train=[str(train)], **(data or {})),
+        data=PairConfig(
+            train=[str(train)],
+            **({"source_vocabulary": "words", "target_vocabulary": "words"} | (data or {})),
+        ),
         model=EncoderDecoderConfig(**(sizes | (model or {}))),
         evaluation=EvaluationConfig(metrics=["exact_match", "bleu"], allow_tokenised=True),
         training=PairTrainingConfig(**(portions | training)),

@@ -34,6 +34,7 @@ WORDS = [
 
 QUICK = {
     "step_overhead": ("--steps", "3"),
+    "defaults": ("--task", "translate", "--data", "{pairs}", "--sizes", "300", "--minutes", "0.02"),
     "where_time_goes": ("--shape", "5x4x32", "--repeats", "2"),
     "dates": ("--data", "{dates}", "--minutes", "0.02"),
 }

@@ -11,6 +11,7 @@ from commands import fails
 from recurra.cli import main
 from recurra.cli.config_files import recipe_names
 from recurra.cli.options import Options
+from recurra.tasks.automatic import settled
 from recurra.tasks.registry import TASKS, find_task
 
 FOLDER = files("recurra") / "recipes"
@@ -47,6 +48,15 @@ def test_it_is_a_configuration_of_its_task(name):
     assert built.training.seed == 7
     assert built != config()
     assert built.training.minutes is not None
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_it_leaves_nothing_to_be_chosen(name):
+    config = find_task(task_of(name)).config
+    options = Options(f"train {task_of(name)}", "", "")
+    options.add_config(config, {})
+    built = options.build(config, options.parse(["--config", name]))
+    assert settled(find_task(task_of(name)), built)[1] == {}
 
 
 @pytest.mark.parametrize("name", recipe_names())

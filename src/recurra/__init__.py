@@ -55,6 +55,9 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
         LanguageModelStepper as LanguageModelStepper,
     )
     from recurra.models.language_model_config import LanguageModelConfig as LanguageModelConfig
+    from recurra.models.language_model_config import (
+        LanguageModelRegularisation as LanguageModelRegularisation,
+    )
     from recurra.models.translation_config import EncoderDecoderConfig as EncoderDecoderConfig
     from recurra.models.translator_stepper import (
         SourceRows as SourceRows,
@@ -132,7 +135,7 @@ _HOMES = {
         "recurra.models.decoder": ("DecoderState",),
         "recurra.models.encoder_decoder": ("EncoderDecoder",),
         "recurra.models.language_model": ("LanguageModel", "LanguageModelStepper"),
-        "recurra.models.language_model_config": ("LanguageModelConfig",),
+        "recurra.models.language_model_config": ("LanguageModelConfig", "LanguageModelRegularisation"),
         "recurra.models.translation_config": ("EncoderDecoderConfig",),
         "recurra.models.translator_stepper": ("SourceRows", "TranslatorState", "TranslatorStepper"),
         "recurra.tasks.averaging": ("Average", "average"),

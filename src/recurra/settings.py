@@ -29,6 +29,8 @@ LARGEST = 2**63 - 1
 MOST_LAYERS, MOST_THREADS = 1000, 1024
 """Of a model, and of the CPU: more are a slip, and would take hours, or all of the machine, before anything is said."""
 MARKS = ("files", "fixed", "common")
+AUTO = "auto"
+"""The value of a setting that is chosen when training begins, by the size of the data and the limit of the run."""
 PROBABILITY: dict[str, Any] = {"at_least": 0.0, "below": 1.0, "expected": "a probability in [0, 1)"}
 
 
@@ -44,6 +46,7 @@ def setting(
     files: bool = False,
     fixed: str | bool = False,
     common: bool = False,
+    auto: Any = dataclasses.MISSING,
 ) -> Any:
     """A field of a settings dataclass.
 
@@ -57,10 +60,13 @@ def setting(
         files: it names a file, or a list of files.
         fixed: a resumed run must keep it; a text says why, after "since".
         common: it is among the few that the short help shows.
+        auto: it may be `AUTO`, which is this where nothing is known of the data (see `filled`).
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
     marks = {"files": files, "fixed": fixed, "common": common}
     metadata = {"bounds": bounds, "names": names, "expected": expected, **marks}
+    if auto is not dataclasses.MISSING:
+        metadata["auto"] = auto
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=partial(copy, default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -112,7 +118,7 @@ def check_number(name: str, value: Any, kind: Any = int, **declared: Any) -> Non
 def _checked(key: str, value: Any, hint: Any, metadata: Mapping[str, Any]) -> Any:
     """The value, or the same as its type has it."""
     kinds = _alternatives(hint)
-    if value is None and type(None) in kinds:
+    if (value is None and type(None) in kinds) or ("auto" in metadata and is_auto(value)):
         return value
     kinds = [kind for kind in kinds if kind is not type(None)]
     if metadata.get("files") and list[str] in kinds:
@@ -252,6 +258,57 @@ def _paths(key: str, value: Any) -> list[str]:
         if not isinstance(path, str | os.PathLike) or not _is_path(str(path)):
             raise ConfigError(f"{key}: expected a list of file names, got {quoted(path)} in it.")
     return [str(path) for path in value]
+
+
+# --- what is chosen when training begins ----------------------------------------------------------------
+
+
+def is_auto(value: Any) -> bool:
+    """Whether a setting's value is left to be chosen."""
+    return isinstance(value, str) and value == AUTO
+
+
+def automatic_keys(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The dotted keys of a configuration that are `AUTO`, each with what it is where nothing is known of the data."""
+    keys: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            keys |= automatic_keys(value, f"{prefix}{field.name}.")
+        elif "auto" in field.metadata and is_auto(value):
+            keys[prefix + field.name] = field.metadata["auto"]
+    return keys
+
+
+def replaced(config: Config, values: Mapping[str, Any]) -> Config:
+    """The configuration with other values under some dotted keys, all at once, so that they are checked together.
+
+    Raises:
+        ConfigError: a value is out of range, or two contradict each other.
+    """
+    parts: dict[str, dict[str, Any]] = {}
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        section, dot, rest = key.partition(".")
+        if dot:
+            parts.setdefault(section, {})[rest] = value
+        else:
+            changes[section] = value
+    inner = {section: replaced(getattr(config, section), part) for section, part in parts.items()}
+    return dataclasses.replace(config, **changes, **inner)  # type: ignore[type-var]
+
+
+def value_at(config: Any, key: str) -> Any:
+    """The value under a dotted key."""
+    for name in key.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def filled(config: Config) -> Config:
+    """The configuration with a number for everything that is `AUTO`, as where nothing is known of the data."""
+    unknown = automatic_keys(config)
+    return replaced(config, unknown) if unknown else config
 
 
 # --- reading and writing ------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ def test_help_of_training_shows_every_key_with_its_default(capsys):
         "peephole_lstm",
         "--model.regularisation.zoneout",
         "--schedule.name",
-        "(default: 256)",
+        "--model.hidden_size N|[N,...]|auto",
+        "(default: auto)",
     ):
         assert text in out
 
@@ -58,7 +59,7 @@ def test_the_short_help_shows_what_people_use_first(capsys):
         ),
         (["--model.hidden", "3"], "Did you mean --model.hidden_size?"),
         (["--model.hidden_size", "0"], "model.hidden_size: expected whole numbers of at least 1, got 0"),
-        (["--model.hidden_size", "wide"], "--model.hidden_size: expected a whole number or a list"),
+        (["--model.hidden_size", "wide"], "--model.hidden_size: expected a whole number, a list"),
         (["--model.dropout", "-0.1"], "model.dropout"),
         (["--model.tied", "perhaps"], "--model.tied: expected true or false, got 'perhaps'"),
         (
@@ -73,7 +74,7 @@ def test_the_short_help_shows_what_people_use_first(capsys):
         ),
         (
             ["--optimiser.learning_rate", "fast"],
-            "--optimiser.learning_rate: expected a number or none, got 'fast'",
+            "--optimiser.learning_rate: expected a number, none or auto, got 'fast'",
         ),
         (["--data.train"], "--data.train: expected a value, got none"),
         (["--data.train", "gone.txt"], "gone.txt: no such file"),
@@ -100,7 +101,7 @@ def test_training_wants_a_folder(capsys):
         ("modle:\n  hidden_size: 3\n", ", line 1: unknown key 'modle'. Did you mean 'model'?"),
         ("model: 3\n", ", line 1: expected `key: value` lines"),
         ("- model\n", ", line 1: expected `key: value` lines"),
-        ("model:\n  hidden_size: wide\n", ", line 2: model.hidden_size: expected a whole number or a list"),
+        ("model:\n  hidden_size: wide\n", ", line 2: model.hidden_size: expected a whole number, a list"),
         ("model:\n  tied: null\n", ", line 2: model.tied: expected true or false, got None"),
         ("data:\n  train: [1, 2]\n", ", line 2: data.train: expected a list"),
         ("model:\n  cell: lstm\n  cell: gru\n", ", line 3: key 'model.cell' is given twice"),
@@ -159,7 +160,7 @@ def test_training_says_what_it_has_found(capsys, folder, tmp_path):
     arguments = ["--data.train", str(folder / "fruit.txt"), "--out", str(tmp_path / "run"), *SMALL]
     assert main(["train", "lm", *arguments]) == 0
     rows = [line.partition(" ")[0] for line in capsys.readouterr().err.splitlines()]
-    start = ["data", "vocabulary", "model", "backend", "device", "run", "limit"]
+    start = ["chosen", "data", "vocabulary", "model", "backend", "device", "run", "limit"]
     assert rows[: len(start)] == start
     assert rows[len(start)] == "step"
 
@@ -246,7 +247,8 @@ def test_two_columns_of_a_file_of_three_are_named(capsys, tmp_path):
     (tmp_path / "three.tsv").write_text("".join(rows))
     (tmp_path / "columns.yaml").write_text("data:\n  columns: [2, 3]\n")
     sizes = ["--training.steps", "1", "--model.hidden_size", "4", "--model.embedding_size", "3"]
-    arguments = ["train", "translate", "--data.train", str(tmp_path / "three.tsv"), *sizes, "--out"]
+    words = ["--data.source_vocabulary", "words", "--data.target_vocabulary", "words"]
+    arguments = ["train", "translate", "--data.train", str(tmp_path / "three.tsv"), *words, *sizes, "--out"]
     assert "line 1: expected two columns" in fails(capsys, *arguments, str(tmp_path / "a"))
     assert "expected whole numbers, such as 1 2, got '[1,2]'" in fails(
         capsys, *arguments, str(tmp_path / "a"), "--data.columns", "[1,2]"

@@ -169,7 +169,10 @@ def test_files_without_a_usable_pair_are_refused(write, files):
             {"target_vocabulary": "bytes"},
             r"data\.target_vocabulary: expected one of words, characters, subwords",
         ),
-        ({"joint": True}, r"data\.joint: one vocabulary needs one kind, got characters .* and words"),
+        (
+            {"joint": True, "source_vocabulary": "characters", "target_vocabulary": "words"},
+            r"data\.joint: one vocabulary needs one kind, got characters .* and words",
+        ),
         ({"joint": 1}, r"data\.joint: expected true or false, got 1"),
         ({"minimum_count": 0}, r"data\.minimum_count"),
         ({"maximum_size": 2}, r"data\.maximum_size"),
@@ -180,7 +183,10 @@ def test_files_without_a_usable_pair_are_refused(write, files):
         ({"held_out": float("nan")}, r"data\.held_out: .* got nan"),
         ({"held_out": "0.1"}, r"data\.held_out: expected a number in \(0, 1\), got '0\.1'"),
         ({"subword_sampling": 1.5}, r"data\.subword_sampling: expected a number from 0 to 1, got 1\.5"),
-        ({"subword_sampling": 0.2}, r"data\.subword_sampling: 0\.2 has nothing to draw from"),
+        (
+            {"subword_sampling": 0.2, "source_vocabulary": "words", "target_vocabulary": "characters"},
+            r"data\.subword_sampling: 0\.2 has nothing to draw from",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(values, message):

@@ -26,7 +26,9 @@ def word_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def word_translator(word_pairs: Path) -> recurra.Run:
     config = recurra.TranslateConfig(
-        data=recurra.PairConfig(train=[str(word_pairs)], held_out=0.3),
+        data=recurra.PairConfig(
+            train=[str(word_pairs)], source_vocabulary="words", target_vocabulary="words", held_out=0.3
+        ),
         model=recurra.EncoderDecoderConfig(
             hidden_size=10, embedding_size=7, dropout=0.1, backend="reference"
         ),

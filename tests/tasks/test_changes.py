@@ -15,6 +15,7 @@ from recurra.errors import ConfigError, RunError
 from recurra.models.language_model_config import LanguageModelConfig
 from recurra.tasks.changes import change, changeable, judged_by, reading
 from recurra.tasks.opened import open_run
+from recurra.training.optimiser_config import OptimiserConfig
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def config(text, **training) -> LMConfig:
         TextConfig(train=[str(text)]),
         LanguageModelConfig(hidden_size=6, backend="reference"),
         TrainingConfig(batch_size=2, bptt=5, device="cpu", **limits),
+        OptimiserConfig(learning_rate=2e-3),
     )
 
 

@@ -10,7 +10,7 @@ from recurra.training.optimiser_config import OptimiserConfig
 
 def test_each_has_its_own_defaults():
     resolved = {name: OptimiserConfig(name) for name in ("adam", "adamw", "sgd")}
-    assert {name: (c.learning_rate, c.weight_decay) for name, c in resolved.items()} == {
+    assert {name: (c.rate, c.weight_decay) for name, c in resolved.items()} == {
         "adam": (2e-3, 0.0),
         "adamw": (2e-3, 0.01),
         "sgd": (1.0, 0.0),

@@ -90,9 +90,10 @@ def describe(kind: Any) -> str:
     if kind in TYPE_NAMES:
         return TYPE_NAMES[kind]
     if origin is Literal:
-        return "one of " + ", ".join(map(str, parts))
+        return ("one of " if len(parts) > 1 else "") + ", ".join(map(str, parts))
     if origin in (Union, types.UnionType):
-        return " or ".join(map(describe, parts))
+        words = [describe(part) for part in parts]
+        return " or ".join([", ".join(words[:-1]), words[-1]])
     if origin is list:
         return f"a list such as [{', '.join(['...'] * 2)}] of {describe(parts[0]).removeprefix('a ')}s"
     if origin is tuple:

@@ -12,7 +12,7 @@ from argparse import SUPPRESS, Action, ArgumentError
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_loader
 
@@ -23,7 +23,7 @@ from recurra.cli.hints import option_hint
 from recurra.cli.option_types import METAVARS, choices_of, is_none, with_default, wrong_value
 from recurra.errors import ConfigError, nearest, quoted, shortened
 from recurra.plain_yaml import read_plain_yaml
-from recurra.settings import build, check_number, default_of, fields_of, help_of
+from recurra.settings import AUTO, build, check_number, default_of, fields_of, help_of
 
 Config = TypeVar("Config")
 
@@ -165,6 +165,9 @@ class Options:
             for key, field, hint in fields_of(config):
                 if key.partition(".")[0] == section:
                     metavar = "FILE" if field.metadata.get("files") else None
+                    if "auto" in field.metadata:
+                        metavar = f"{METAVARS.get(hint) or choices_of(hint)}|{AUTO}"
+                        hint = Union[hint, Literal["auto"]]  # noqa: UP007 - made at run time
                     self.add(key, hint, default_of(field), helps.get(key, ""), metavar, of_key=True)
                     if not field.metadata.get("common"):
                         self._hidden.add(key)

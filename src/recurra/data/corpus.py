@@ -21,6 +21,7 @@ from recurra.data.text import TextConfig, default_text, digest_of, read_files
 from recurra.data.vocabularies import Vocabularies, build_vocabulary
 from recurra.data.vocabulary import Vocabulary
 from recurra.errors import ConfigError, DataError
+from recurra.settings import filled
 
 HELD_OUT = "the held-out tenth of the training text"
 
@@ -64,6 +65,7 @@ def load_corpus(config: TextConfig, vocabularies: Vocabularies | None = None) ->
         ConfigError: the given vocabulary is of another kind than the configuration's.
         DataError: a file cannot be used, the vocabulary would be empty, or a split holds nothing known.
     """
+    config = filled(config)
     if vocabularies is not None and vocabularies["text"].kind != config.vocabulary:
         raise ConfigError(
             f"data.vocabulary: expected {vocabularies['text'].kind!r}, the run's own; got {config.vocabulary!r}."
@@ -90,6 +92,15 @@ def load_corpus(config: TextConfig, vocabularies: Vocabularies | None = None) ->
         vocabularies,
         digests,
     )
+
+
+def training_size(config: TextConfig) -> int:
+    """The length of the training text in characters, what is held out included; of bytes, in bytes.
+
+    Raises:
+        DataError: a file cannot be used.
+    """
+    return len(_training_text(config)[0])
 
 
 def load_test(paths: Sequence[str | Path], config: TextConfig, vocabularies: Vocabularies) -> Split:

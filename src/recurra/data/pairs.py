@@ -12,7 +12,7 @@ from recurra.data.pronunciation import pronunciations
 from recurra.data.text import check_encoding
 from recurra.data.vocabularies import Vocabularies
 from recurra.errors import ConfigError, quoted
-from recurra.settings import check, setting
+from recurra.settings import AUTO, check, filled, is_auto, setting
 
 COLUMNS_IN_OLDER_RUNS = {"source_target": None, "target_source": [2, 1]}
 """What `columns` was in runs made before it named numbers."""
@@ -40,13 +40,14 @@ class PairConfig:
             exactly two the first and the second); where they are named, others are ignored.
         encoding: the files' text encoding (any of Python's); a byte order mark is dropped.
         source_vocabulary, target_vocabulary: what one symbol is: a white-space separated word, a character, or
-            a sentencepiece subword (default: words for files; the default data spell in characters and speak in
-            words, one per phoneme).
+            a sentencepiece subword; auto: by the data. The default data spell in characters and speak in words, one
+            per phoneme.
         joint: one vocabulary over both sides, which must be of the same kind.
         minimum_count: words or characters seen less often than this are unknown.
         maximum_size: maximum number of symbols of a vocabulary of words or characters, EOS and UNK included
             (default: no limit).
-        subword_size: the number of subwords of each vocabulary; a small text may give fewer.
+        subword_size: the number of subwords of each vocabulary; a small text may give fewer; auto: by the size of the
+            data.
         subword_sampling: draw each word's division into subwords anew in every epoch of training, in proportion
             to its probability to this power, 0.2 to 0.5 for example (subword regularisation; Kudo 2018); the
             smaller, the more varied and the longer the rows; 0: always the most probable one.
@@ -71,12 +72,12 @@ class PairConfig:
     test_target: list[str] = setting([], files=True)
     columns: list[int] | None = setting(None, at_least=1, expected="two column numbers from 1, such as 1 2")
     encoding: str = "utf-8"
-    source_vocabulary: PairVocabularyKind | None = setting(None, common=True)
-    target_vocabulary: PairVocabularyKind | None = setting(None, common=True)
+    source_vocabulary: PairVocabularyKind | None = setting(AUTO, common=True, auto=None)
+    target_vocabulary: PairVocabularyKind | None = setting(AUTO, common=True, auto=None)
     joint: bool = False
     minimum_count: int = setting(1, at_least=1)
     maximum_size: int | None = setting(None, at_least=3)
-    subword_size: int = setting(4000, at_least=3)
+    subword_size: int = setting(AUTO, at_least=3, auto=4000)
     subword_sampling: float = setting(0.0, at_least=0, at_most=1)
     max_length: int = setting(100, at_least=2)
     long_lines: LongLines = "skip"
@@ -110,12 +111,13 @@ class PairConfig:
 
     def _check_contradictions(self) -> None:
         source, target = self.kinds
-        if self.joint and source != target:
+        open_kinds = is_auto(self.source_vocabulary) or is_auto(self.target_vocabulary)
+        if self.joint and source != target and not open_kinds:
             raise ConfigError(
                 f"data.joint: one vocabulary needs one kind, got {source} for the source and {target} for the "
                 "target. Set --data.source_vocabulary and --data.target_vocabulary alike."
             )
-        if self.subword_sampling and "subwords" not in self.kinds:
+        if self.subword_sampling and "subwords" not in self.kinds and not open_kinds:
             raise ConfigError(
                 f"data.subword_sampling: {self.subword_sampling} has nothing to draw from, as neither side is "
                 "made of subwords. Pass --data.source_vocabulary subwords, or leave it at 0."
@@ -140,7 +142,40 @@ class PairConfig:
     def kinds(self) -> tuple[PairVocabularyKind, PairVocabularyKind]:
         """The kind of vocabulary of source and target, the defaults filled in."""
         source: PairVocabularyKind = "characters" if self.embedded else "words"
-        return self.source_vocabulary or source, self.target_vocabulary or "words"
+        kinds = self.source_vocabulary, self.target_vocabulary
+        return (
+            source if kinds[0] is None or is_auto(kinds[0]) else kinds[0],
+            "words" if kinds[1] is None or is_auto(kinds[1]) else kinds[1],
+        )
+
+
+@dataclass(frozen=True)
+class PairSizes:
+    """How much training pairs hold.
+
+    Attributes:
+        pairs: their number.
+        characters: of their sources, and of their targets.
+        words: likewise, separated by white space.
+    """
+
+    pairs: int
+    characters: tuple[int, int]
+    words: tuple[int, int]
+
+
+def pair_sizes(config: PairConfig) -> PairSizes:
+    """The size of the training pairs, what is held out included.
+
+    Raises:
+        ConfigError: the default data's package is not installed.
+        DataError: a file cannot be used.
+    """
+    lines = read_split(config, "train") or pronunciations()
+    sides = lines.source, lines.target
+    characters = tuple(sum(map(len, side)) for side in sides)
+    words = tuple(sum(len(line.split()) for line in side) for side in sides)
+    return PairSizes(len(lines.source), (characters[0], characters[1]), (words[0], words[1]))
 
 
 def load_pairs(config: PairConfig, vocabularies: Vocabularies | None = None) -> Dataset[Pairs]:
@@ -150,6 +185,7 @@ def load_pairs(config: PairConfig, vocabularies: Vocabularies | None = None) -> 
         ConfigError: the given vocabularies are of another kind than the configuration's; a package is missing.
         DataError: a file cannot be used, a vocabulary would be empty, or a split has no usable pair.
     """
+    config = filled(config)
     if vocabularies is not None:
         _check_kinds(vocabularies, config)
     splits = read_splits(config)

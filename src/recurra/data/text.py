@@ -13,7 +13,7 @@ from recurra.data.file_formats import LOOKED_AT, check_plain, is_wide
 from recurra.data.files import read_bytes, shown_path
 from recurra.data.line_ends import is_old_macintosh, position, with_plain_ends
 from recurra.errors import ConfigError, DataError, nearest, quoted
-from recurra.settings import check, setting
+from recurra.settings import AUTO, check, setting
 
 Layout = Literal["continuous", "lines"]
 HoldOut = Literal["sample", "end"]
@@ -42,7 +42,7 @@ class TextConfig:
         minimum_count: words or characters seen less often than this are unknown.
         maximum_size: maximum number of symbols of a vocabulary of words or characters, line end and unknown
             included (default: no limit).
-        subword_size: the number of subwords; a small text may give fewer.
+        subword_size: the number of subwords; a small text may give fewer; auto: by the size of the data.
         note_range: the lowest and highest MIDI note, 0..127; by default the 88 keys of a piano.
 
     Raises:
@@ -58,7 +58,7 @@ class TextConfig:
     vocabulary: VocabularyKind = setting("characters", common=True)
     minimum_count: int = setting(1, at_least=1)
     maximum_size: int | None = setting(None, at_least=3)
-    subword_size: int = setting(4000, at_least=3)
+    subword_size: int = setting(AUTO, at_least=3, auto=4000)
     note_range: list[int] = field(default_factory=lambda: [21, 108])
 
     def __post_init__(self) -> None:

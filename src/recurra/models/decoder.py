@@ -19,6 +19,7 @@ from recurra.layers.attention_steps import Attend
 from recurra.layers.dropout import dropout
 from recurra.layers.recurrent import Recurrent
 from recurra.models.translation_config import EncoderDecoderConfig
+from recurra.settings import filled
 
 
 class Steps(Protocol):
@@ -73,6 +74,7 @@ class Decoder(nn.Module):
         self, cell: type[Cell], config: EncoderDecoderConfig, features: int, options: dict[str, Any]
     ) -> None:
         super().__init__()
+        config = filled(config)
         self.wiring, self.input_feeding, self.dropout = config.attention, config.input_feeding, config.dropout
         self.features = features
         hidden_size, memory_size = config.hidden_size, config.memory_size

@@ -19,6 +19,7 @@ from recurra.models.decoder import Decoder, DecoderState, Steps
 from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.models.translation_model import TranslationModel, source_of, symbols_before
 from recurra.models.translator_stepper import TranslatorStepper
+from recurra.settings import filled
 
 
 class EncoderDecoder(TranslationModel):
@@ -46,6 +47,7 @@ class EncoderDecoder(TranslationModel):
         joint: bool = False,
         cell: type[Cell] | None = None,
     ) -> None:
+        config = filled(config)
         size = config.embedding_size
         features = config.hidden_size if config.tied == "none" else size
         super().__init__(config, source_size, target_size, joint, size, features)

@@ -17,6 +17,7 @@ from recurra.layers.dropout import dropout
 from recurra.layers.heads import Bernoulli, Categorical, Distribution, Head
 from recurra.layers.recurrent import Recurrent
 from recurra.models.language_model_config import LanguageModelConfig
+from recurra.settings import filled
 
 
 class LanguageModel(nn.Module):
@@ -46,6 +47,7 @@ class LanguageModel(nn.Module):
         distribution: Distribution = "categorical",
     ) -> None:
         super().__init__()
+        config = filled(config)
         self.vocabulary_size = vocabulary_size
         sampled = config.sampled_softmax
         if sampled and (distribution == "bernoulli" or sampled >= vocabulary_size):

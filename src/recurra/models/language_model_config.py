@@ -10,7 +10,19 @@ from recurra.errors import ConfigError
 from recurra.layers.names import InitialState
 from recurra.layers.regularisation import Regularisation
 from recurra.models.backends import backend_names
-from recurra.settings import MOST_LAYERS, PROBABILITY, check, setting
+from recurra.settings import AUTO, MOST_LAYERS, PROBABILITY, check, is_auto, setting
+
+
+@dataclass(frozen=True)
+class LanguageModelRegularisation(Regularisation):
+    """What is dropped inside a language model's recurrent layers; each a probability in [0, 1).
+
+    Attributes:
+        weight_drop: dropout on the hidden weights, one mask for the whole call (Merity 2017); auto: by the passes over
+            the data.
+    """
+
+    weight_drop: float = setting(AUTO, **PROBABILITY, auto=0.0)
 
 
 @dataclass(frozen=True)
@@ -36,14 +48,14 @@ class LanguageModelConfig:
     """
 
     cell: str = setting("lstm", expected=EXPECTED, common=True)
-    hidden_size: int | list[int] = setting(256, at_least=1, common=True)
+    hidden_size: int | list[int] = setting(AUTO, at_least=1, common=True, auto=256)
     num_layers: int = setting(1, at_least=1, at_most=MOST_LAYERS, common=True)
     input: Literal["embedding", "one_hot"] = "embedding"
-    embedding_size: int = setting(64, at_least=1)
+    embedding_size: int = setting(AUTO, at_least=1, auto=64)
     tied: bool = False
-    dropout: float = setting(0.0, **PROBABILITY, common=True)
+    dropout: float = setting(AUTO, **PROBABILITY, common=True, auto=0.0)
     sampled_softmax: int | None = setting(None, at_least=1)
-    regularisation: Regularisation = field(default_factory=Regularisation)
+    regularisation: LanguageModelRegularisation = field(default_factory=LanguageModelRegularisation)
     initial_state: InitialState = "zero"
     initial_bias: dict[str, float] | None = setting(None)
     residual: bool = False
@@ -57,7 +69,7 @@ class LanguageModelConfig:
                 "model.tied: there is no embedding to share with model.input one_hot; choose one of the two."
             )
         last = self.hidden_size[-1] if isinstance(self.hidden_size, list) else self.hidden_size
-        if self.tied and self.embedding_size != last:
+        if self.tied and not (is_auto(self.embedding_size) or is_auto(last)) and self.embedding_size != last:
             raise ConfigError(
                 f"model.tied: the embedding is {self.embedding_size} wide and the last layer {last}; make them equal, "
                 f"for example with --model.embedding_size {last}."

@@ -16,6 +16,7 @@ from recurra.layers.mode import evaluating
 from recurra.layers.recurrent import Recurrent
 from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.models.translation_model import TranslationModel, source_of, symbols_before
+from recurra.settings import filled
 
 
 def sinusoids(length: int, width: int, like: Tensor) -> Tensor:
@@ -54,6 +55,7 @@ class Transformer(TranslationModel):
     def __init__(
         self, config: EncoderDecoderConfig, source_size: int, target_size: int, joint: bool = False
     ) -> None:
+        config = filled(config)
         width = config.hidden_size
         super().__init__(config, source_size, target_size, joint, width, width)
         inner = config.feedforward_size or 4 * width

@@ -14,7 +14,7 @@ from recurra.errors import ConfigError
 from recurra.layers.names import Energy
 from recurra.layers.regularisation import Regularisation
 from recurra.models.backends import backend_names
-from recurra.settings import MOST_LAYERS, PROBABILITY, check, probability, setting
+from recurra.settings import AUTO, MOST_LAYERS, PROBABILITY, check, is_auto, probability, setting
 
 Architecture = Literal["recurrent", "transformer"]
 Wiring = Literal["none", "bahdanau", "luong", "gnmt"]
@@ -82,12 +82,12 @@ class EncoderDecoderConfig:
 
     architecture: Architecture = "recurrent"
     cell: str = setting("lstm", expected=EXPECTED, common=True)
-    hidden_size: int = setting(256, at_least=1, common=True)
+    hidden_size: int = setting(AUTO, at_least=1, common=True, auto=256)
     num_layers: int = setting(1, at_least=1, at_most=MOST_LAYERS)
     encoder_hidden_size: int | None = setting(None, at_least=1)
     encoder_layers: int | None = setting(None, at_least=1, at_most=MOST_LAYERS)
     bidirectional: bool = True
-    embedding_size: int = setting(256, at_least=1)
+    embedding_size: int = setting(AUTO, at_least=1, auto=256)
     tied: Tied = "none"
     heads: int | None = setting(None, at_least=1)
     feedforward_size: int | None = setting(None, at_least=1)
@@ -96,7 +96,7 @@ class EncoderDecoderConfig:
     attention_size: int | None = setting(None, at_least=1)
     input_feeding: bool = False
     bridge: Bridge = "learned"
-    dropout: float = setting(0.2, **PROBABILITY, common=True)
+    dropout: float = setting(AUTO, **PROBABILITY, common=True, auto=0.2)
     label_smoothing: float = probability(0.1)
     scheduled_sampling: float = setting(0.0, at_least=0, at_most=1, expected="a share in [0, 1]")
     regularisation: Regularisation = field(default_factory=Regularisation)
@@ -114,11 +114,12 @@ class EncoderDecoderConfig:
         other = "transformer" if self.architecture == "recurrent" else "recurrent"
         for key in dataclasses.fields(self):
             unset = key.default if key.default_factory is dataclasses.MISSING else key.default_factory()
-            if key.name in ONE_ARCHITECTURE_ONLY[other] and getattr(self, key.name) != unset:
+            given = getattr(self, key.name) not in (unset, key.metadata.get("auto", unset))
+            if key.name in ONE_ARCHITECTURE_ONLY[other] and given:
                 raise ConfigError(
                     f"model.{key.name}: belongs to model.architecture {other}, got {self.architecture}; leave it out."
                 )
-        if self.heads is not None and self.hidden_size % self.heads:
+        if self.heads is not None and not is_auto(self.hidden_size) and self.hidden_size % self.heads:
             raise ConfigError(
                 f"model.heads: expected a divisor of model.hidden_size {self.hidden_size}, got {self.heads}."
             )
@@ -138,6 +139,8 @@ class EncoderDecoderConfig:
                 "model.num_layers: gnmt attends between the bottom layer and those above it, so it takes at least "
                 f"2, got {self.num_layers}."
             )
+        if is_auto(self.hidden_size):
+            return
         if self.bidirectional and self.encoder_hidden_size is None and self.hidden_size % 2:
             raise ConfigError(
                 f"model.hidden_size: {self.hidden_size} cannot be halved for the two directions of the encoder; "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.errors import ConfigError, RunError, nearest, quoted
-from recurra.settings import build, fields_of, keys_with, plain
+from recurra.settings import build, fields_of, is_auto, keys_with, plain
 from recurra.tasks.registry import TASKS
 from recurra.tasks.task import TaskConfig
 from recurra.training.config import LIMITS, PARTS
@@ -45,8 +45,12 @@ def change(opened: OpenedRun, changes: Mapping[str, Any]) -> OpenedRun:
     """
     known = changeable(type(opened.config))
     values = plain(opened.config)
-    for key in changes:
+    for key, value in changes.items():
         _check_changeable(opened, key, known)
+        if "auto" in known[key].metadata and is_auto(value):
+            raise ConfigError(
+                f"{key}: chosen when a run begins, and this one has begun; give a value instead."
+            )
     limits = dict.fromkeys(LIMITS) if any(f"training.{key}" in changes for key in LIMITS) else {}
     values["training"].update(limits)
     for key, value in changes.items():

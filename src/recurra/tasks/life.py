@@ -29,6 +29,7 @@ from recurra.errors import ConfigError, RunError, quoted
 from recurra.layers.arguments import check_cell
 from recurra.layers.recurrent import Recurrent
 from recurra.settings import plain
+from recurra.tasks.automatic import describe_chosen, settled
 from recurra.tasks.changes import change, check_files, check_regular, judged_by, reading
 from recurra.tasks.given import path_of
 from recurra.tasks.job import TaskJob
@@ -94,6 +95,7 @@ def train(
     source = None if config.training.start_from is None else _open_source(task, config, out)
     check_regular(config)
     with overview.slow(reading(config, building=source is None)):
+        config, chosen = settled(task, config, source)
         data = task.load_data(config, None if source is None else source.vocabularies)
     check_memory(lambda: task.build_model(config, data.vocabularies, cell), config.optimiser.name, device)
     torch.manual_seed(config.training.seed)
@@ -120,7 +122,7 @@ def train(
         return made[0]
 
     settings = _settings(config, model, data, program)
-    rows = _rows(task, config, data, model, settings, out)
+    rows = [*describe_chosen(chosen), *_rows(task, config, data, model, settings, out)]
     result = fit(TaskJob(task, model, data, config), settings, create, rows=rows)
     return _finish(OpenedRun(task, made[0], record, config), model, data, result)
 

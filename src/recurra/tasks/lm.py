@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from recurra.data.text import TextConfig
 from recurra.errors import ConfigError
 from recurra.models.language_model_config import LanguageModelConfig
-from recurra.settings import check, setting
+from recurra.settings import check, filled, setting
 from recurra.tasks.task import Reading, Task, check_sections
 from recurra.training.config import TrainingConfig
 from recurra.training.optimiser_config import OptimiserConfig
@@ -116,7 +116,7 @@ class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
         """Windows of text that carry the state on, or lines of similar length."""
         from recurra.data.batches import evaluation_batches, training_batches
 
-        training = config.training
+        training = filled(config.training)
         if epoch is None:
             return evaluation_batches(split, training.batch_size)
         return training_batches(split, training.batch_size, training.bptt, training.seed, epoch)
@@ -137,7 +137,7 @@ class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
         from recurra.tasks.losses import summed_loss
 
         continuous = isinstance(split, Tokens) and split.offsets is None
-        streams = options.streams or (1 if continuous else config.training.batch_size)
+        streams = options.streams or (1 if continuous else filled(config.training).batch_size)
         nats, tokens = summed_loss(model, evaluation_batches(split, streams))
         characters = split.characters if isinstance(split, Tokens) else None
         evaluation = Cost(nats, tokens, characters, vocabularies[TEXT].unit).evaluation()
@@ -156,9 +156,17 @@ class LanguageModelling(Task[LMConfig, "Split", "LanguageModel"]):
             *describe_vocabularies(data.vocabularies, valid),
         ]
 
+    def automatic(self, config: LMConfig) -> Mapping[str, Any]:
+        """By the characters of the training text; note sets take what suits a megabyte of text."""
+        from recurra.data.corpus import training_size
+        from recurra.tasks.automatic import language_model_values
+
+        notes = config.data.vocabulary == "notes"
+        return language_model_values(1_000_000 if notes else training_size(config.data), config)
+
     def validation_options(self, config: LMConfig) -> LMEvaluateOptions:
         """As many streams as in training: as fast, and a little worse than one stream."""
-        return LMEvaluateOptions(config.training.batch_size)
+        return LMEvaluateOptions(filled(config.training).batch_size)
 
     def check(self, model: LanguageModel, config: LMConfig, vocabularies: Vocabularies, options: Any) -> None:
         """Note sets are no lines of text to score."""

@@ -242,6 +242,14 @@ class Task(ABC, Generic[Config, Split, Model]):
 
         return [describe_splits(data), *describe_vocabularies(data.vocabularies, {})]
 
+    def automatic(self, config: Config) -> Mapping[str, Any]:
+        """Values for the dotted keys that may be `auto`, by the size of the training data and the run's limit.
+
+        Raises:
+            DataError: a file cannot be used.
+        """
+        return {}
+
     def validation_options(self, config: Config) -> Any:
         """The options with which training evaluates."""
         return self.evaluate_options()

@@ -14,7 +14,7 @@ from recurra.data.pairs import SPLITS, PairConfig
 from recurra.errors import ConfigError
 from recurra.metrics.by_name import METRICS
 from recurra.models.translation_config import EncoderDecoderConfig
-from recurra.settings import check, setting
+from recurra.settings import AUTO, check, filled, setting
 from recurra.tasks.task import Reading, Task, View, check_sections
 from recurra.tasks.translation_options import (
     SearchOptions,
@@ -51,7 +51,8 @@ class EvaluationConfig:
         metrics: any of bleu, chrf, token_error_rate, phoneme_error_rate, word_error_rate, sequence_error_rate and
             exact_match (default: bleu and chrf; for the default data both error rates of pronunciation).
         best: which evaluation is the best: that with the best first metric ("score"), or the lowest loss.
-        sentences: how many sources of the validation pairs are translated at each evaluation (default: all).
+        sentences: how many sources of the validation pairs are translated at each evaluation; none: all; auto: by the
+            limit of the run.
         sampled: these are drawn at random, the same ones each time; false: the first ones.
         tokenize: sacrebleu's tokeniser for BLEU.
         lowercase: compare without case, in every metric.
@@ -60,7 +61,7 @@ class EvaluationConfig:
 
     metrics: list[str] | None = setting(None, names=tuple(METRICS))
     best: Literal["score", "loss"] = "score"
-    sentences: int | None = setting(None, at_least=1)
+    sentences: int | None = setting(AUTO, at_least=1, auto=None)
     sampled: bool = True
     tokenize: str = "13a"
     lowercase: bool = False
@@ -147,7 +148,7 @@ class Translating(Task[TranslateConfig, "Pairs", "TranslationModel"]):
         """Pairs of similar length, as many as fit into a number of symbols."""
         from recurra.data.pair_batches import pair_batches
 
-        training = config.training
+        training = filled(config.training)
         return pair_batches(split, training.batch_tokens, training.seed, epoch)
 
     def evaluate(
@@ -189,9 +190,16 @@ class Translating(Task[TranslateConfig, "Pairs", "TranslationModel"]):
             *describe_vocabularies(data.vocabularies, valid),
         ]
 
+    def automatic(self, config: TranslateConfig) -> Mapping[str, Any]:
+        """By the number of pairs and their characters, and by what their lines look like."""
+        from recurra.data.pairs import pair_sizes
+        from recurra.tasks.automatic import translator_values
+
+        return translator_values(pair_sizes(config.data), config)
+
     def validation_options(self, config: TranslateConfig) -> TranslateEvaluateOptions:
         """Greedy outputs of `evaluation.sentences` sources."""
-        return TranslateEvaluateOptions(greedy=True, sentences=config.evaluation.sentences)
+        return TranslateEvaluateOptions(greedy=True, sentences=filled(config.evaluation).sentences)
 
     def check(
         self, model: TranslationModel, config: TranslateConfig, vocabularies: Vocabularies, options: Any

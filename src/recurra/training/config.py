@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from recurra.settings import MOST_THREADS, check, setting
+from recurra.settings import AUTO, MOST_THREADS, check, setting
 
 PARTS = ("training", "optimiser", "schedule")
 """The sections of a run's configuration that say how it is trained."""
 DEFAULT_EPOCHS = 10.0
-PARTS = ("training", "optimiser", "schedule")  # the sections of a configuration that training follows
 LIMITS = ("epochs", "steps", "minutes")
 COUNTED = "its position in an epoch counts batches of this size"
 
@@ -88,8 +87,8 @@ class WindowBatches:
         bptt: steps per window, the length of truncated back-propagation through time.
     """
 
-    batch_size: int = setting(32, at_least=1, fixed=COUNTED)
-    bptt: int = setting(64, at_least=1, fixed=COUNTED)
+    batch_size: int = setting(AUTO, at_least=1, fixed=COUNTED, auto=32)
+    bptt: int = setting(AUTO, at_least=1, fixed=COUNTED, auto=64)
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class TokenBatches:
         batch_tokens: source and target symbols per batch.
     """
 
-    batch_tokens: int = setting(3000, at_least=1, fixed=COUNTED)
+    batch_tokens: int = setting(AUTO, at_least=1, fixed=COUNTED, auto=3000)
 
 
 # A dataclass takes the fields of its last base first: the portions head `--help` and `config.yaml`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from recurra.settings import check, setting
+from recurra.settings import AUTO, check, is_auto, setting
 
 DEFAULTS = {"adam": (2e-3, 0.0), "adamw": (2e-3, 0.01), "sgd": (1.0, 0.0)}
 """Learning rate and weight decay that each takes when they are not given."""
@@ -17,7 +17,7 @@ class OptimiserConfig:
 
     Attributes:
         name: adam (Kingma & Ba 2015), adamw (decoupled decay; Loshchilov & Hutter 2019) or sgd.
-        learning_rate: the highest learning rate, which the schedule scales (default: 2e-3, for sgd 1).
+        learning_rate: the highest learning rate, which the schedule scales; auto: by the model's width, for sgd 1.
         weight_decay: of weight matrices and embeddings; biases, vectors, and norms' gains and shifts do not
             decay (default: 0.01 for adamw, else 0).
         momentum: of sgd, in [0, 1).
@@ -25,7 +25,7 @@ class OptimiserConfig:
     """
 
     name: Literal["adam", "adamw", "sgd"] = setting("adamw", fixed="its state is that of one optimiser")
-    learning_rate: float | None = setting(None, above=0, common=True)
+    learning_rate: float | None = setting(AUTO, above=0, common=True, auto=None)
     weight_decay: float | None = setting(None, at_least=0)
     momentum: float = setting(0.0, at_least=0, below=1)
     betas: tuple[float, float] = setting((0.9, 0.99), at_least=0, below=1, expected="two numbers in [0, 1)")
@@ -41,4 +41,5 @@ class OptimiserConfig:
     @property
     def rate(self) -> float:
         """The learning rate, resolved."""
-        return DEFAULTS[self.name][0] if self.learning_rate is None else float(self.learning_rate)
+        given = self.learning_rate
+        return DEFAULTS[self.name][0] if given is None or is_auto(given) else float(given)

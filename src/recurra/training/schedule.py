@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from recurra.errors import RunError
-from recurra.settings import check, setting
+from recurra.settings import AUTO, check, filled, setting
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ScheduleConfig:
     """
 
     name: Literal["constant", "linear", "cosine", "plateau", "step"] = "cosine"
-    warmup_steps: int = setting(50, at_least=0)
+    warmup_steps: int = setting(AUTO, at_least=0, auto=50)
     final: float = setting(0.0, at_least=0, at_most=1)
     factor: float = setting(0.1, above=0, at_most=1)
     patience: int = setting(2, at_least=1)
@@ -46,7 +46,7 @@ class Schedule:
     """The schedule of one run; only `plateau` has anything to remember."""
 
     def __init__(self, config: ScheduleConfig) -> None:
-        self.config = config
+        self.config = filled(config)
         self.scale = 1.0
         self.best: float | None = None
         self.evaluations_since_best = 0
