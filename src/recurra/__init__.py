@@ -54,8 +54,8 @@ if TYPE_CHECKING:  # the same names as in _HOMES below, for type checkers
         LanguageModel as LanguageModel,
         LanguageModelStepper as LanguageModelStepper,
     )
-    from recurra.models.language_model_config import LanguageModelConfig as LanguageModelConfig
     from recurra.models.language_model_config import (
+        LanguageModelConfig as LanguageModelConfig,
         LanguageModelRegularisation as LanguageModelRegularisation,
     )
     from recurra.models.translation_config import EncoderDecoderConfig as EncoderDecoderConfig

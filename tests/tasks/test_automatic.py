@@ -233,3 +233,17 @@ def test_what_is_chosen_is_printed_by_section():
 
 def test_steps_stay_within_their_bounds():
     assert [stepped(value, 64, 512) for value in (0, 65, 79, 81, 1e9)] == [64, 64, 64, 96, 512]
+
+
+def test_a_run_without_a_key_that_may_be_chosen_is_as_before(text, tmp_path):
+    config = LMConfig(
+        data=TextConfig(train=[text]),
+        model=LanguageModelConfig(hidden_size=4),
+        training=TrainingConfig(steps=2),
+    )
+    recurra.train(config, out=tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    file.write_text("".join(line for line in file.open() if not line.startswith("  subword_size:")))
+    opened = recurra.load(tmp_path / "run").config
+    assert not automatic_keys(opened)
+    assert opened.data.subword_size == 4000

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.errors import ConfigError, RunError, quoted
-from recurra.settings import build
+from recurra.settings import build, filled
 from recurra.tasks.record import check_keys, check_record
 from recurra.tasks.registry import TASKS, find_task
 from recurra.tasks.task import AnyTask, Config
@@ -122,7 +122,7 @@ def current_config(values: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 
 def config_from_dict(config: type[Config], values: Mapping[str, Any], source: str | Path) -> Config:
-    """The configuration in a run's `config.yaml`.
+    """The configuration in a run's `config.yaml`; a key that is new since then has the value from before it was chosen.
 
     Raises:
         RunError: a key is unknown, a section missing, or a value out of range; the file was changed or is
@@ -132,7 +132,7 @@ def config_from_dict(config: type[Config], values: Mapping[str, Any], source: st
         for section in config.__dataclass_fields__:
             if section not in values:
                 raise ValueError(f"no section {section!r}")
-        return build(config, values)
+        return filled(build(config, values))
     except (TypeError, ValueError, ConfigError) as error:
         raise RunError(
             f"{source}/config.yaml: damaged or foreign ({first_line(error)}); put the original file back."
