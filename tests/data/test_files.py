@@ -61,6 +61,10 @@ def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch
         ("", "expected the name of a file, got an empty one"),
         ("a\0b", r"'a\x00b': cannot be read (embedded null byte)"),
         ("x" * 300, "cannot be read (File name too long)"),
+        (
+            "corpus.txt,b.txt",
+            "corpus.txt,b.txt: no such file. Give several files with spaces between: corpus.txt b.txt",
+        ),
         ("a\udcff", r"'a\udcff': no such file"),
         ("a\nb", r"'a\nb': no such file"),
         ("corpsu.txt", "corpsu.txt: no such file. Did you mean 'corpus.txt'?"),

@@ -199,7 +199,12 @@ def _reader(descriptor: int, name: str) -> Callable[[int], bytes]:
 
 
 def _sibling(path: Path) -> str:
-    """What the file may have been meant to be called, or that its folder is missing."""
+    """What the file may have been meant to be called, or that its folder is missing, or that it is several."""
+    parts = os.fspath(path).split(",")
+    if len(parts) > 1 and Path(parts[0]).is_file():
+        return (
+            f" Give several files with spaces between: {shown_path(' '.join(part.strip() for part in parts))}"
+        )
     try:
         with os.scandir(path.parent) as entries:
             names = [entry.name for entry in itertools.islice(entries, LISTED)]
