@@ -1175,8 +1175,8 @@ MUTANTS = [
     Mutant(
         "tasks/automatic.py",
         "hidden weights are dropped where there are none",
-        "    if has_hidden_weights(model.cell):\n",
-        "    if model.cell:\n",
+        "if cell is not None and cell(1, 1).program.products:",
+        "if True:",
         ("tasks/test_automatic.py::test_hidden_weights_are_dropped_where_there_are_some",),
     ),
     Mutant(

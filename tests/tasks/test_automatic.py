@@ -15,7 +15,6 @@ from recurra.models.translation_config import EncoderDecoderConfig
 from recurra.settings import automatic_keys, value_at
 from recurra.tasks.automatic import (
     describe_chosen,
-    has_hidden_weights,
     kinds_of,
     language_model_values,
     rising,
@@ -104,13 +103,34 @@ def test_dropout_grows_with_the_passes_over_the_data():
 
 
 def test_hidden_weights_are_dropped_where_there_are_some():
-    assert has_hidden_weights("lstm")
-    assert not has_hidden_weights("min_gru")
     key = "model.regularisation.weight_drop"
     assert language_model_values(10_000, lm(20))[key] == 0.5
     assert language_model_values(100_000_000, lm(3))[key] == 0
     for cell in ("min_gru", "mine"):
         assert key not in language_model_values(10_000, lm(20, cell=cell))
+
+
+def test_a_short_run_learns_first_what_is_near():
+    key = "model.initial_bias"
+    for cell, found in (
+        ("lstm", {"forget": 0.0}),
+        ("coupled_lstm", {"update": 0.0}),
+        ("gru", None),
+        ("mine", None),
+    ):
+        assert language_model_values(1_000_000, lm(3, cell=cell)).get(key) == found
+    assert key not in language_model_values(1_000_000, lm(60))
+    assert key not in language_model_values(1_000_000, lm())
+
+
+def test_the_rate_suits_the_width_that_is_given():
+    def rate(values):
+        return values["optimiser.learning_rate"]
+
+    narrow, wide = (language_model_values(1_000_000, lm(3, hidden_size=size)) for size in (64, [900, 1000]))
+    assert rate(wide) < rate(language_model_values(1_000_000, lm(3))) < rate(narrow) <= 0.01
+    narrow, wide = (translator_values(SENTENCES, translate(3, hidden_size=size)) for size in (32, 1000))
+    assert rate(wide) < rate(translator_values(SENTENCES, translate(3))) < rate(narrow) <= 0.005
 
 
 def test_layers_on_top_of_each_other_are_narrower():
@@ -185,6 +205,8 @@ def test_without_sentencepiece_sides_are_words(monkeypatch):
 def test_the_number_of_subwords_is_chosen_only_where_there_are_some():
     assert "data.subword_size" in translator_values(SENTENCES, translate())
     assert "data.subword_size" not in translator_values(WORDS, translate())
+    words = PairConfig(train=["x"], source_vocabulary="words", target_vocabulary="characters")
+    assert "data.subword_size" not in translator_values(SENTENCES, translate(data=words))
     asked = translate(data=PairConfig(train=["x"], source_vocabulary="subwords"))
     assert "data.subword_size" in translator_values(WORDS, asked)
 
@@ -243,7 +265,8 @@ def test_a_run_without_a_key_that_may_be_chosen_is_as_before(text, tmp_path):
     )
     recurra.train(config, out=tmp_path / "run")
     file = tmp_path / "run" / "config.yaml"
-    file.write_text("".join(line for line in file.open() if not line.startswith("  subword_size:")))
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith("  subword_size:")))
     opened = recurra.load(tmp_path / "run").config
     assert not automatic_keys(opened)
     assert opened.data.subword_size == 4000

@@ -41,7 +41,8 @@ class LanguageModelConfig:
             vocabularies whose ids fall in frequency); none: exactly. Evaluation is always exact.
         regularisation: variational dropout, zoneout and weight drop inside the layers.
         initial_state: "zero", "learned" or "random".
-        initial_bias: what gates' biases start with, by gate, where it is not what the cell's class says.
+        initial_bias: what gates' biases start with, by gate, where it is not what the cell's class says; auto: 0 in
+            runs of up to ten minutes.
         residual: add each layer's input to its output, from the second layer on.
         chunk: store states only every so many steps, and recompute those between (default: store all).
         backend: "auto", or the name of a backend.
@@ -57,7 +58,7 @@ class LanguageModelConfig:
     sampled_softmax: int | None = setting(None, at_least=1)
     regularisation: LanguageModelRegularisation = field(default_factory=LanguageModelRegularisation)
     initial_state: InitialState = "zero"
-    initial_bias: dict[str, float] | None = setting(None)
+    initial_bias: dict[str, float] | None = setting(AUTO, auto=None)
     residual: bool = False
     chunk: int | None = setting(None, at_least=1)
     backend: str = setting("auto", names=backend_names)

@@ -64,11 +64,16 @@ def describe_chosen(chosen: Mapping[str, Any]) -> list[tuple[str, str]]:
     sections: dict[str, list[str]] = {}
     for key, value in chosen.items():
         section, _, name = key.partition(".")
-        sections.setdefault(section, []).append(f"{name} {'none' if value is None else value}")
+        sections.setdefault(section, []).append(f"{name} {_shown(value)}")
     return [
         ("" if number else "chosen", f"{section}: {', '.join(values)}")
         for number, (section, values) in enumerate(sections.items())
     ]
+
+
+def _shown(value: Any) -> str:
+    """A value as it is given on the command line."""
+    return "none" if value is None else str(value).replace("'", "")
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,21 @@ def rising(passes: float, begins: float, doubled: float, most: float = 0.5) -> f
     return round(min(most, max(0.0, doubled * math.log2(max(passes, begins) / begins))), 2)
 
 
-def has_hidden_weights(cell: str) -> bool:
-    """Whether a built-in cell has hidden weights in a product; of one's own cells nothing is known here."""
+def values_of_cell(name: str, minutes: float | None, passes: float) -> dict[str, Any]:
+    """What depends on the cell: weight drop where it has hidden weights, and the biases that its class sets.
+
+    These let a memory last from the start on; in a short run what is near is learned first. Of cells of one's own
+    nothing is known here, and theirs stay as they are.
+    """
     from recurra.cells import CELLS
 
-    return cell in CELLS and bool(CELLS[cell](1, 1).program.products)
+    values: dict[str, Any] = {}
+    cell = CELLS.get(name)
+    if cell is not None and cell(1, 1).program.products:
+        values["model.regularisation.weight_drop"] = rising(passes, 6, 0.2)
+    if cell is not None and cell.initial_bias and minutes is not None and minutes <= 10:
+        values["model.initial_bias"] = dict.fromkeys(cell.initial_bias, 0.0)
+    return values
 
 
 def language_model_values(characters: int, config: LMConfig) -> dict[str, Any]:
@@ -129,33 +144,38 @@ def language_model_values(characters: int, config: LMConfig) -> dict[str, Any]:
         characters: of the training text.
         config: the kind of symbols, the limits, and the shape of the model.
     """
-    kind, model = config.data.vocabulary, config.model
+    kind = config.data.vocabulary
     symbols = characters / CHARACTERS[kind]
     amount = Amount.of(symbols, config.training, 32 * 32)
-    millions = max(symbols, 1.0) / 1e6
-    if amount.minutes is None:
-        width = 384 * millions**0.2
-    else:
-        width = 384 * (amount.minutes / 3) ** 0.3 * millions**0.05
-    hidden = stepped(width / model.depth**0.5, 64, 1024)
+    hidden, embedding = _widths(symbols, amount.minutes, config)
+    width = (max(hidden) if isinstance(hidden, list) else hidden) * config.model.depth**0.5
     passes = amount.passes_at(3e4 * (448 / width) ** 1.6)
     values: dict[str, Any] = {
         "model.hidden_size": hidden,
-        "model.embedding_size": 64 if CHARACTERS[kind] == 1 else min(hidden, 256),
+        "model.embedding_size": embedding,
         "model.dropout": rising(passes, 3, 0.15),
+        **values_of_cell(config.model.cell, amount.minutes, passes),
         **_windows(symbols, config.data.layout == "lines"),
         "schedule.warmup_steps": 50,
-        **_rate(config, 0.008 * (448 / width) ** 0.5),
+        **_rate(config, min(0.01, 0.008 * (448 / width) ** 0.5)),
     }
-    if has_hidden_weights(model.cell):
-        values["model.regularisation.weight_drop"] = rising(passes, 6, 0.2)
     if kind == "subwords":
         values["data.subword_size"] = stepped(2000 * (characters / 1e6) ** 0.5, 200, 8000, 100)
-    if model.tied:  # the embedding is as wide as the last layer
-        last = model.hidden_size[-1] if isinstance(model.hidden_size, list) else model.hidden_size
-        values["model.hidden_size"] = hidden if is_auto(model.embedding_size) else model.embedding_size
-        values["model.embedding_size"] = values["model.hidden_size"] if is_auto(last) else last
     return values
+
+
+def _widths(symbols: float, minutes: float | None, config: LMConfig) -> tuple[int | list[int], int]:
+    """Of the layers and of the embedding, which is as wide as the last layer where they are tied."""
+    model, millions = config.model, max(symbols, 1.0) / 1e6
+    width = 384 * millions**0.2 if minutes is None else 384 * (minutes / 3) ** 0.3 * millions**0.05
+    hidden = model.hidden_size
+    if is_auto(hidden):
+        tied = model.tied and not is_auto(model.embedding_size)
+        hidden = model.embedding_size if tied else stepped(width / model.depth**0.5, 64, 1024)
+    last = hidden[-1] if isinstance(hidden, list) else hidden
+    if model.tied:
+        return hidden, last
+    return hidden, 64 if CHARACTERS[config.data.vocabulary] == 1 else min(last, 256)
 
 
 def _windows(symbols: float, lines: bool) -> dict[str, int]:
@@ -200,7 +220,11 @@ def translator_values(sizes: PairSizes, config: TranslateConfig) -> dict[str, An
     share = max(sizes.pairs, 1) / 20_000
     times = 1.0 if amount.minutes is None else amount.minutes / 3
     width = 150 * times**0.4 * share ** (0.3 if amount.minutes is None else 0.15)
-    hidden = stepped(width / model.num_layers**0.5, 64, 512)
+    hidden = model.hidden_size
+    if is_auto(hidden):
+        hidden = stepped(width / model.num_layers**0.5, 64, 512)
+        hidden = hidden if recurrent or model.heads is None else model.heads * math.ceil(hidden / model.heads)
+    width = hidden * model.num_layers**0.5
     values: dict[str, Any] = {
         "data.source_vocabulary": kinds[0],
         "data.target_vocabulary": kinds[1],
@@ -209,12 +233,11 @@ def translator_values(sizes: PairSizes, config: TranslateConfig) -> dict[str, An
         "evaluation.sentences": 500,
         "training.batch_tokens": stepped(500 * times**0.3, 200, 3000, 100),
         "schedule.warmup_steps": 100 if recurrent else 400,
-        **_rate(config, (0.004 if recurrent else 0.0015) * (128 / width) ** 0.5),
+        **_rate(config, min(0.005, 0.004 * (128 / width) ** 0.5) * (1.0 if recurrent else 0.4)),
     }
-    if "subwords" in (*kinds, config.data.source_vocabulary, config.data.target_vocabulary):
-        values["data.subword_size"] = stepped(1500 * share**0.3, 200, 8000, 100)
+    given = config.data.source_vocabulary, config.data.target_vocabulary
+    if "subwords" in (chosen if is_auto(kind) else kind for kind, chosen in zip(given, kinds, strict=True)):
+        values["data.subword_size"] = stepped(1500 * share**0.2, 200, 8000, 100)
     if recurrent:
-        values["model.embedding_size"] = stepped(0.75 * width, 32, 512)
-    elif model.heads is not None:
-        values["model.hidden_size"] = model.heads * math.ceil(hidden / model.heads)
+        values["model.embedding_size"] = stepped(0.75 * hidden, 32, 512)
     return values
