@@ -1175,7 +1175,7 @@ MUTANTS = [
     Mutant(
         "tasks/automatic.py",
         "hidden weights are dropped where there are none",
-        "if cell is not None and cell(1, 1).program.products:",
+        "if program is not None and program.products:",
         "if True:",
         ("tasks/test_automatic.py::test_hidden_weights_are_dropped_where_there_are_some",),
     ),

@@ -127,10 +127,13 @@ def values_of_cell(name: str, minutes: float | None, passes: float) -> dict[str,
     nothing is known here, and theirs stay as they are.
     """
     from recurra.cells import CELLS
+    from recurra.cells.drawing import not_drawing
 
     values: dict[str, Any] = {}
     cell = CELLS.get(name)
-    if cell is not None and cell(1, 1).program.products:
+    with not_drawing():
+        program = None if cell is None else cell(1, 1).program
+    if program is not None and program.products:
         values["model.regularisation.weight_drop"] = rising(passes, 6, 0.2)
     if cell is not None and cell.initial_bias and minutes is not None and minutes <= 10:
         values["model.initial_bias"] = dict.fromkeys(cell.initial_bias, 0.0)

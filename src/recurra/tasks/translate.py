@@ -51,8 +51,7 @@ class EvaluationConfig:
         metrics: any of bleu, chrf, token_error_rate, phoneme_error_rate, word_error_rate, sequence_error_rate and
             exact_match (default: bleu and chrf; for the default data both error rates of pronunciation).
         best: which evaluation is the best: that with the best first metric ("score"), or the lowest loss.
-        sentences: how many sources of the validation pairs are translated at each evaluation; none: all; auto: by the
-            limit of the run.
+        sentences: how many sources of the validation pairs are translated at each evaluation; none: all; auto: 500.
         sampled: these are drawn at random, the same ones each time; false: the first ones.
         tokenize: sacrebleu's tokeniser for BLEU.
         lowercase: compare without case, in every metric.
