@@ -1,10 +1,10 @@
 """What the settings that are `auto` become: a function of the size of the training data and of the run's limit alone.
 
 The same files and the same limit give the same numbers on every machine, so that a run can be made again; they are
-written into `config.yaml`. The constants come from runs of 3 and 20 minutes on two cores (`benchmarks/defaults.py`),
+written into `config.yaml`. The constants come from runs of three minutes on two cores (`benchmarks/defaults.py`),
 and from what the best settings by hand had in common there:
 
-- With more time, or more data, a wider model; with more passes over the same data, more dropout.
+- With more time a wider model, of a translator with more data too; with more passes over the same data, more dropout.
 - Small batches: in a short run the number of updates matters more than how exact each is.
 - The wider the model, the lower the rate.
 """
@@ -170,7 +170,7 @@ def language_model_values(characters: int, config: LMConfig) -> dict[str, Any]:
 def _widths(symbols: float, minutes: float | None, config: LMConfig) -> tuple[int | list[int], int]:
     """Of the layers and of the embedding, which is as wide as the last layer where they are tied."""
     model, millions = config.model, max(symbols, 1.0) / 1e6
-    width = 384 * millions**0.2 if minutes is None else 384 * (minutes / 3) ** 0.3 * millions**0.05
+    width = 384 * millions**0.2 if minutes is None else 360 * (minutes / 3) ** 0.3
     hidden = model.hidden_size
     if is_auto(hidden):
         tied = model.tied and not is_auto(model.embedding_size)
