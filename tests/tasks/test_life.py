@@ -18,7 +18,7 @@ from recurra.data.corpus import TextConfig
 from recurra.errors import ConfigError, RunError
 from recurra.metrics.records import evaluations
 from recurra.models.language_model_config import LanguageModelConfig
-from recurra.settings import plain
+from recurra.settings import filled, plain
 from recurra.tasks.job import TaskJob
 from recurra.tasks.lm import LMConfig
 from recurra.tasks.opened import config_from_dict
@@ -331,7 +331,7 @@ def test_a_configuration_comes_back_from_plain_values(text, monkeypatch):
     }
     yaml = json.loads(json.dumps(values))  # tuples become lists
     back = config_from_dict(BigramConfig, yaml, "run")
-    assert asdict(back) == values
+    assert asdict(back) == plain(filled(original))
     assert isinstance(back.model.noise, NoiseConfig)
     assert (back.model.backends, back.model.noise.span) == (("cpu",), (3, 7))
 
