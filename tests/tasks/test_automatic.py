@@ -46,6 +46,15 @@ def translate(minutes=None, data=None, **model):
     )
 
 
+def tiny(text):
+    """A run of two updates."""
+    return LMConfig(
+        data=TextConfig(train=[text]),
+        model=LanguageModelConfig(hidden_size=4),
+        training=TrainingConfig(steps=2),
+    )
+
+
 @pytest.fixture
 def text(tmp_path):
     file = tmp_path / "text.txt"
@@ -151,12 +160,7 @@ def test_a_short_text_gets_batches_that_it_fills(characters):
 
 def test_a_text_of_forty_characters_is_trained_on(tmp_path):
     (tmp_path / "short.txt").write_text("abcd efgh abcd efgh abcd efgh abcd efgh\n", encoding="utf-8")
-    config = LMConfig(
-        data=TextConfig(train=[str(tmp_path / "short.txt")]),
-        model=LanguageModelConfig(hidden_size=4),
-        training=TrainingConfig(steps=2),
-    )
-    run = recurra.train(config, out=tmp_path / "run")
+    run = recurra.train(tiny(str(tmp_path / "short.txt")), out=tmp_path / "run")
     assert run.result.step == 2
     assert not automatic_keys(run.config)
     assert recurra.load(tmp_path / "run").config == run.config
@@ -234,12 +238,7 @@ def test_a_run_that_starts_from_another_takes_its_model(text, tmp_path):
 
 
 def test_a_run_that_has_begun_chooses_nothing(text, tmp_path):
-    config = LMConfig(
-        data=TextConfig(train=[text]),
-        model=LanguageModelConfig(hidden_size=4),
-        training=TrainingConfig(steps=2),
-    )
-    recurra.train(config, out=tmp_path / "run")
+    recurra.train(tiny(text), out=tmp_path / "run")
     with pytest.raises(ConfigError, match=r"optimiser\.learning_rate: chosen when a run begins"):
         recurra.resume(tmp_path / "run", changes={"training.steps": 3, "optimiser.learning_rate": "auto"})
 
@@ -258,12 +257,7 @@ def test_steps_stay_within_their_bounds():
 
 
 def test_a_run_without_a_key_that_may_be_chosen_is_as_before(text, tmp_path):
-    config = LMConfig(
-        data=TextConfig(train=[text]),
-        model=LanguageModelConfig(hidden_size=4),
-        training=TrainingConfig(steps=2),
-    )
-    recurra.train(config, out=tmp_path / "run")
+    recurra.train(tiny(text), out=tmp_path / "run")
     file = tmp_path / "run" / "config.yaml"
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(line for line in lines if not line.startswith("  subword_size:")))

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from recurra.settings import automatic_keys, is_auto, replaced, value_at
+from recurra.tasks.changes import KEPT
 from recurra.training.config import FitConfig
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def settled(
         return config, {}
     chosen = {key: value for key, value in task.automatic(config).items() if key in unknown}
     if source is not None:
-        kept = [key for key in unknown if key.partition(".")[0] in ("data", "model")]
+        kept = [key for key in unknown if key.partition(".")[0] in KEPT]
         chosen |= {key: value_at(source.config, key) for key in kept}
     return replaced(config, {**unknown, **chosen}), chosen
 

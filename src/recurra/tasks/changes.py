@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.errors import ConfigError, RunError, nearest, quoted
-from recurra.settings import build, fields_of, is_auto, keys_with, plain
+from recurra.settings import build, fields_of, is_auto, keys_with, plain, value_at
 from recurra.tasks.registry import TASKS
 from recurra.tasks.task import TaskConfig
 from recurra.training.config import LIMITS, PARTS
@@ -90,10 +90,8 @@ def judged_by(config: TaskConfig) -> dict[str, Any]:
 
 def _at(config: TaskConfig, key: str) -> Any:
     """The value of a dotted key as plain YAML and JSON have it."""
-    place: Any = config
-    for name in key.split("."):
-        place = getattr(place, name)
-    return list(place) if isinstance(place, tuple) else place
+    value = value_at(config, key)
+    return list(value) if isinstance(value, tuple) else value
 
 
 # --- files --------------------------------------------------------------------------------------------
